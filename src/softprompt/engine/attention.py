@@ -1,0 +1,192 @@
+"""Attention over a shared prefix.
+
+In a causal model everything in front of the input (soft prompt, instruction, solved examples, head of the template) is
+the same for every row that uses it and attends to nothing behind it. So its keys and values are computed once
+(`PrefixCache`), and every row attends to them and to itself. Rows lie packed one behind the other, without padding, in
+all layers; only inside attention they are laid out as a padded rectangle.
+
+Covers: training (gradients reach the prefix through its keys and values), prefill, decoding with an own cache per row,
+rows of several prefixes in one batch. Does not cover: encoder-decoder models, sliding windows shorter than the text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+
+NAME = "softprompt"
+_FAR = -1e30  # finite, so that a fully masked line gives zeros' neighbours and never NaN
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixCache:
+    """Keys and values of one prefix: per layer `[K, P, D]` each. `length` is the position of the first row token."""
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+
+    @property
+    def length(self) -> int:
+        return self.keys[0].shape[1] if self.keys else 0
+
+    def detached(self) -> PrefixCache:
+        """The same numbers as leaves that collect gradients of their own."""
+        return PrefixCache(
+            tuple(k.detach().requires_grad_(k.requires_grad) for k in self.keys),
+            tuple(v.detach().requires_grad_(v.requires_grad) for v in self.values),
+        )
+
+    def joined(self, other: PrefixCache) -> PrefixCache:
+        """This prefix with `other`, computed behind it, appended."""
+        return PrefixCache(
+            tuple(torch.cat(pair, dim=1) for pair in zip(self.keys, other.keys, strict=True)),
+            tuple(torch.cat(pair, dim=1) for pair in zip(self.values, other.values, strict=True)),
+        )
+
+    def nbytes(self) -> int:
+        """Bytes that the keys and values hold."""
+        return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values))
+
+
+@dataclass(slots=True)
+class Capture:
+    """Layout of a prefix pass: plain causal attention over `[1, P]` tokens that keeps each layer's keys and values."""
+
+    keys: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """`[1, A, P, D]` → `[1, P, A, D]`."""
+        self.keys.append(key[0])
+        self.values.append(value[0])
+        out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
+        return out.transpose(1, 2)
+
+    def cache(self) -> PrefixCache:
+        return PrefixCache(tuple(self.keys), tuple(self.values))
+
+
+@dataclass(slots=True)
+class RowStore:
+    """Keys and values of the rows themselves, for decoding: per layer `[B, K, room, D]`."""
+
+    room: int
+    length: int = 0
+    keys: dict[int, Tensor] = field(default_factory=dict)
+    values: dict[int, Tensor] = field(default_factory=dict)
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write `[B, K, T, D]` behind what is there and return all of it."""
+        if layer not in self.keys:
+            shape = (*key.shape[:2], self.room, key.shape[3])
+            self.keys[layer], self.values[layer] = key.new_zeros(shape), value.new_zeros(shape)
+        end = self.length + key.shape[2]
+        self.keys[layer][:, :, self.length : end] = key
+        self.values[layer][:, :, self.length : end] = value
+        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all rows but these, in this order."""
+        for store in (self.keys, self.values):
+            for layer in store:
+                store[layer] = store[layer][rows]
+
+
+@dataclass(slots=True)
+class Rows:
+    """Layout of packed rows behind their prefixes.
+
+    Attributes:
+        index: `[B, T]` packed position of each place of the rectangle (padding points at 0).
+        unpad: `[N]` place in the flattened rectangle of each packed position; None if nothing is padded.
+        mask: `[B, 1, T, S]` what is added to the scores of the rows' own keys (S = T, or stored length + T).
+        groups: which rows (from, to) stand behind which prefix.
+        store: keys and values of earlier steps, while decoding.
+    """
+
+    index: Tensor
+    unpad: Tensor | None
+    mask: Tensor
+    groups: tuple[tuple[PrefixCache | None, int, int], ...]
+    store: RowStore | None = None
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """`[1, A, N, D]` → `[1, N, A, D]`."""
+        rows, width = self.index.shape
+        heads, kv_heads, dim = query.shape[1], key.shape[1], query.shape[3]
+        share = heads // kv_heads  # query heads that read one key head
+        q = self._rectangle(query).view(rows, width, kv_heads, share, dim).permute(0, 2, 3, 1, 4)
+        q = q.reshape(rows, kv_heads, share * width, dim) * scale
+        k = self._rectangle(key).view(rows, width, kv_heads, dim).transpose(1, 2)
+        v = self._rectangle(value).view(rows, width, kv_heads, dim).transpose(1, 2)
+        if self.store is not None:
+            k, v = self.store.append(layer, k, v)
+        parts = [
+            self._group(layer, prefix, q[a:b], k[a:b], v[a:b], self.mask[a:b]) for prefix, a, b in self.groups
+        ]
+        out = torch.cat(parts) if len(parts) > 1 else parts[0]
+        out = out.view(rows, kv_heads, share, width, dim).permute(0, 3, 1, 2, 4).reshape(rows * width, heads, dim)
+        return (out if self.unpad is None else out.index_select(0, self.unpad))[None]
+
+    def _rectangle(self, states: Tensor) -> Tensor:
+        """`[1, heads, N, D]` packed → `[B, T, heads * D]`."""
+        flat = states[0].transpose(0, 1).flatten(1)
+        if self.unpad is None:
+            return flat.view(*self.index.shape, -1)
+        return F.embedding(self.index, flat)
+
+    def _group(
+        self, layer: int, prefix: PrefixCache | None, q: Tensor, k: Tensor, v: Tensor, mask: Tensor
+    ) -> Tensor:
+        """Scores against the prefix as one product for all rows, against the own keys row by row, one softmax."""
+        rows, kv_heads, lines, dim = q.shape
+        share = lines // mask.shape[2]
+        own = q @ k.transpose(2, 3) + mask.repeat(1, 1, share, 1)
+        if prefix is None or prefix.length == 0:
+            return torch.softmax(own, dim=-1) @ v
+        pk, pv, length = prefix.keys[layer], prefix.values[layer], prefix.length
+        flat = q.transpose(0, 1).reshape(kv_heads, rows * lines, dim)
+        front = (flat @ pk.transpose(1, 2)).view(kv_heads, rows, lines, length).transpose(0, 1)
+        weights = torch.softmax(torch.cat([front, own], dim=-1), dim=-1)
+        front = weights[..., :length].transpose(0, 1).reshape(kv_heads, rows * lines, length)
+        read = (front @ pv).view(kv_heads, rows, lines, dim).transpose(0, 1)
+        return read + weights[..., length:] @ v
+
+
+def causal_mask(lengths: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+    """`[B]` row lengths → `[B, 1, width, width]`: each place sees itself and what stands before it in its row."""
+    places = torch.arange(width, device=lengths.device)
+    seen = (places[:, None] >= places[None, :])[None] & (places[None, None, :] < lengths[:, None, None])
+    return torch.zeros(seen.shape, dtype=dtype, device=lengths.device).masked_fill(~seen, _FAR)[:, None]
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    layout: Capture | Rows | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """What the transformers library calls in place of its own attention; the layout travels as a keyword."""
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if layout is None:
+        out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
+        return out.transpose(1, 2), None
+    return layout.attend(int(module.layer_idx), query, key, value, scale), None  # type: ignore[arg-type]
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    """The layout holds the mask."""
+
+
+AttentionInterface.register(NAME, _attend)
+AttentionMaskInterface.register(NAME, _no_mask)

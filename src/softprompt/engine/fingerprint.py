@@ -1,0 +1,25 @@
+"""Which foundation model is this? A digest of its embedding table: the one tensor every soft prompt is bound to.
+
+The same weights give the same fingerprint in every folder and on every device. It does not look at the other layers,
+so two fine-tunes of one model that left the embeddings alone look the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+_known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def fingerprint(model: Any) -> str:
+    """SHA-256 of the input embedding table's shape and float32 bytes; computed once per model object."""
+    if (known := _known.get(model)) is not None:
+        return known
+    table = model.get_input_embeddings().weight.detach().to("cpu", torch.float32).contiguous()
+    digest = hashlib.sha256(repr(tuple(table.shape)).encode())
+    digest.update(memoryview(table.numpy()).cast("B"))
+    return _known.setdefault(model, digest.hexdigest())
