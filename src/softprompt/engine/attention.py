@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
 NAME = "softprompt"
-_FAR = -1e30  # finite, so that a fully masked line gives zeros' neighbours and never NaN
+FAR = -1e30  # finite, so that a fully masked line gives a plain mean and never NaN
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def causal_mask(lengths: Tensor, width: int, dtype: torch.dtype) -> Tensor:
     """`[B]` row lengths → `[B, 1, width, width]`: each place sees itself and what stands before it in its row."""
     places = torch.arange(width, device=lengths.device)
     seen = (places[:, None] >= places[None, :])[None] & (places[None, None, :] < lengths[:, None, None])
-    return torch.zeros(seen.shape, dtype=dtype, device=lengths.device).masked_fill(~seen, _FAR)[:, None]
+    return torch.zeros(seen.shape, dtype=dtype, device=lengths.device).masked_fill(~seen, FAR)[:, None]
 
 
 def _attend(

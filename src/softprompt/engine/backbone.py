@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from softprompt.engine.attention import NAME, Capture, PrefixCache, Rows, RowStore, causal_mask
-from softprompt.engine.packing import Packed
+from softprompt.engine.decoding import CausalState, Group
+from softprompt.engine.packing import Packed, Row, pack
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.errors import ModelUnsupported, ParameterInvalid
 
@@ -210,6 +212,60 @@ class CausalBackbone:
         moved = {n: getattr(packed, n).to(self.device) for n in packed.__slots__ if getattr(packed, n) is not None}
         return replace(packed, **moved)
 
+    # --- tuning ------------------------------------------------------------------------------------------------------
+    def token_losses(
+        self, rows: Sequence[Row], prompt: SoftPrompt, head: Sequence[int] = (), *, shared: PrefixCache | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of every target token.
+
+        Args:
+            rows: what to predict, with targets.
+            prompt: whose vectors stand around them.
+            head: ids all rows share in front.
+            shared: the prefix pass of prompt and head, if it is at hand.
+
+        Returns:
+            `[M]` losses in nats, `[M]` the row each belongs to.
+        """
+        packed = self.place(pack(rows, prompt.suffix_length))
+        prefix = shared if shared is not None else self.prefix(prompt, head)
+        hidden, _ = self.rows(packed, [(prefix, 0, len(rows))], suffix=prompt.suffix)
+        logits = self.logits(hidden[packed.predict]).float()
+        return F.cross_entropy(logits, packed.targets, reduction="none"), packed.target_row
+
+    def add_gradient(self, batches: Sequence[Sequence[Row]], prompt: SoftPrompt, head: Sequence[int]) -> Tensor:
+        """Add to the prompt the gradient of the mean loss over all target tokens of an update.
+
+        The shared prefix runs once for all batches; what they send back to its keys and values is collected and goes
+        through it once.
+
+        Returns:
+            The summed loss of the target tokens, without gradient.
+        """
+        total = sum(len(row.target) for rows in batches for row in rows)
+        shared = self.prefix(prompt, head)
+        leaf = shared.detached() if shared is not None else None
+        loss_sum = torch.zeros((), device=self.device)
+        for rows in batches:
+            losses, _ = self.token_losses(rows, prompt, shared=leaf)
+            (losses.sum() / total).backward()  # type: ignore[no-untyped-call]
+            loss_sum += losses.detach().sum()
+        if shared is not None and leaf is not None:
+            pull_back(shared, leaf)
+        return loss_sum
+
+    # --- answering ---------------------------------------------------------------------------------------------------
+    def prefill(self, rows: Sequence[Row], groups: Sequence[Group], room: int, taps: Sequence[int] = ()) -> CausalState:
+        """Read the rows behind their prompts; the state that comes back decodes up to `room` tokens.
+
+        Args:
+            rows: prompts, ordered by group.
+            groups: who shares which prompt.
+            room: most tokens that will be generated.
+            taps: layers whose hidden states are kept for a label readout.
+        """
+        return CausalState(self, rows, groups, room, taps)
+
     # --- inside ------------------------------------------------------------------------------------------------------
     @property
     def _stack(self) -> str:
@@ -267,6 +323,17 @@ class CausalBackbone:
                 f"{length} tokens (virtual, input and answer together) do not fit into the {self.context} of "
                 f"{self.model_id or 'the model'}. Shorten the input or use fewer virtual tokens."
             )
+
+
+def pull_back(shared: PrefixCache, leaf: PrefixCache) -> None:
+    """Send the gradients that rows left on `leaf` through the prefix pass that `shared` came from."""
+    pairs = [
+        (source, copy_.grad)
+        for source, copy_ in zip((*shared.keys, *shared.values), (*leaf.keys, *leaf.values), strict=True)
+        if source.requires_grad and copy_.grad is not None
+    ]
+    if pairs:
+        torch.autograd.backward([source for source, _ in pairs], [grad for _, grad in pairs])
 
 
 if TYPE_CHECKING:

@@ -54,22 +54,28 @@ class Packed:
         return int(self.lengths.shape[0])
 
 
-def pack(rows: Sequence[Row], suffix: int = 0) -> Packed:
-    """Pack rows; `suffix` virtual tokens go between prompt and target of each."""
-    virtual = tuple(-1 - j for j in range(suffix))
+def pack(rows: Sequence[Row], suffix: int | Sequence[range] = 0) -> Packed:
+    """Pack rows; virtual tokens go between prompt and target of each.
+
+    Args:
+        rows: what to pack.
+        suffix: how many suffix vectors every row has, or which ones each row has (numbers in a table of vectors).
+    """
+    ranges = [range(suffix)] * len(rows) if isinstance(suffix, int) else suffix
     tokens: list[int] = []
     predict: list[int] = []
     targets: list[int] = []
     target_row: list[int] = []
     lengths: list[int] = []
     for number, row in enumerate(rows):
-        asked = len(tokens) + len(row.prompt) + suffix
+        virtual = [-1 - j for j in ranges[number]]
+        asked = len(tokens) + len(row.prompt) + len(virtual)
         # The last target token is only predicted, never read.
         tokens += [*row.prompt, *virtual, *row.target[:-1]]
         predict += range(asked - 1, asked - 1 + len(row.target))
         targets += row.target
         target_row += [number] * len(row.target)
-        lengths.append(len(row.prompt) + suffix + max(len(row.target) - 1, 0))
+        lengths.append(len(row.prompt) + len(virtual) + max(len(row.target) - 1, 0))
     if min(lengths, default=1) < 1:
         raise ValueError("a row without tokens cannot be packed")
     index, unpad = _rectangle(lengths)

@@ -1,0 +1,103 @@
+"""Everything that one pass over a file gathers for its report. Counts and hashes only: memory stays small for any size.
+
+Draws no conclusions; `report` does.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from softprompt.data.labels import TaskEvidence
+from softprompt.data.problems import Problem
+from softprompt.data.records import Example
+from softprompt.data.template import Template
+from softprompt.data.textform import normalise
+from softprompt.data.wrapper import Wrapper, WrapperFinder, find_wrapper
+
+KEPT = 1000
+"""Findings of one kind that are kept with their lines; all are counted."""
+_SAMPLE = 1000
+"""Rows at the start of a file from which its wrapper is guessed while the rest has not been read."""
+
+CountTokens = Callable[[str], int]
+Place = tuple[int, int, str]
+"""Line, hash of the output, output (cut short) of one of several rows with the same input."""
+
+
+@dataclass(slots=True)
+class Census:
+    """What is known of the rows seen so far."""
+
+    limit: int
+    template: Template
+    count_tokens: CountTokens | None = None
+    valid: int = 0
+    refused: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    problem_kinds: Counter[str] = field(default_factory=Counter)
+    evidence: TaskEvidence = field(default_factory=TaskEvidence)
+    wrapper: WrapperFinder = field(default_factory=WrapperFinder)
+    input_characters: Counter[int] = field(default_factory=Counter)
+    output_characters: Counter[int] = field(default_factory=Counter)
+    input_tokens: Counter[int] = field(default_factory=Counter)
+    output_tokens: Counter[int] = field(default_factory=Counter)
+    cut: int = 0
+    cut_lines: list[int] = field(default_factory=list)
+    copies: dict[int, list[Place]] = field(default_factory=dict)
+    """Rows that share their normalised input, by its hash."""
+    _first: dict[int, int] = field(default_factory=dict)
+    """Hash of the input → line and hash of the output, in one number to save memory."""
+
+    def take(self, items: Iterable[Example | Problem]) -> Iterator[tuple[Example, str]]:
+        """Count everything and hand each example on, with its input bared of the wrapper."""
+        stream = iter(items)
+        sample = list(itertools.islice(stream, _SAMPLE))
+        guess = find_wrapper(item.input for item in sample if isinstance(item, Example))
+        for item in itertools.chain(sample, stream):
+            if isinstance(item, Problem):
+                self._problem(item)
+            else:
+                yield item, self._example(item, guess)
+
+    def _problem(self, problem: Problem) -> None:
+        self.refused += not problem.repaired
+        self.problem_kinds[problem.kind] += 1
+        if len(self.problems) < KEPT:
+            self.problems.append(problem)
+
+    def _example(self, example: Example, guess: Wrapper) -> str:
+        self.valid += 1
+        bare = guess.strip(example.input)
+        self.evidence.add(bare, example.output)
+        self.wrapper.add(example.input)
+        self.input_characters[len(bare)] += 1
+        self.output_characters[len(example.output)] += 1
+        self._copy(example, bare)
+        if self.count_tokens:
+            tokens = self.count_tokens(self.template.render(bare))
+            self.input_tokens[tokens] += 1
+            self.output_tokens[self.count_tokens(example.output)] += 1
+            if tokens > self.limit:
+                self.cut += 1
+                if len(self.cut_lines) < KEPT:
+                    self.cut_lines.append(example.line)
+        return bare
+
+    def _copy(self, example: Example, bare: str) -> None:
+        # Python's own hash has 64 bits and is many times faster than a digest; it never leaves this process.
+        key, answer = hash(normalise(bare)), hash(example.output.strip()) & _MASK
+        known = self._first.setdefault(key, example.line << 64 | answer)
+        if known >> 64 == example.line and key not in self.copies and known & _MASK == answer and self._is_new(key):
+            return
+        first, first_answer = known >> 64, known & _MASK
+        group = self.copies.setdefault(key, [(first, first_answer, "")])
+        group.append((example.line, answer, example.output.strip()[:200]))
+
+    def _is_new(self, key: int) -> bool:
+        return True
+
+
+_MASK = (1 << 64) - 1

@@ -1,0 +1,90 @@
+"""Test rows that stand in the training file too: the same text, or a near copy by word 4-grams.
+
+Holds the test rows only, as hashes; training rows pass by one at a time. Texts come without their wrappers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Literal
+
+from softprompt.data.textform import four_grams, normalise
+
+NEAR = 0.5
+"""Share of the shorter row's 4-grams above which two rows are near copies."""
+_MOST_GRAMS = 1_000_000
+_MOST_HOMES = 200
+"""A 4-gram in more test rows than that is a stock phrase and says nothing of one row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    line: int
+    """Line of the training file."""
+    test_line: int
+    kind: Literal["exact", "near"]
+    overlap: float
+
+
+class LeakIndex:
+    """The test rows, ready to be compared with any number of training rows."""
+
+    def __init__(self) -> None:
+        self._exact: dict[int, int] = {}
+        self._homes: defaultdict[int, list[int]] = defaultdict(list)
+        self._sizes: list[int] = []
+        self._lines: list[int] = []
+        self._held = 0
+        self._stride = 1
+        """Of very large test files only every n-th 4-gram (by its hash) is held: a sketch of each row."""
+
+    def add(self, text: str, line: int) -> None:
+        self._exact.setdefault(hash(normalise(text)), line)
+        number = len(self._lines)
+        grams = self._sketch(text)
+        self._lines.append(line)
+        self._sizes.append(len(grams))
+        for gram in grams:
+            self._homes[gram].append(number)
+        self._held += len(grams)
+        while self._held > _MOST_GRAMS:
+            self._thin_out()
+
+    def find(self, text: str, line: int) -> Leak | None:
+        """The test row that this training row gives away."""
+        same = self._exact.get(hash(normalise(text)))
+        if same is not None:
+            return Leak(line, same, "exact", 1.0)
+        grams = self._sketch(text)
+        shared = grams & self._homes.keys()
+        if not shared:
+            return None
+        hits: Counter[int] = Counter()
+        for gram in shared:
+            homes = self._homes[gram]
+            if len(homes) <= _MOST_HOMES:
+                hits.update(homes)
+        best = max(hits, key=lambda n: (self._overlap(hits[n], len(grams), n), -n), default=None)
+        if best is None:
+            return None
+        overlap = self._overlap(hits[best], len(grams), best)
+        return Leak(line, self._lines[best], "near", round(overlap, 3)) if overlap > NEAR else None
+
+    def _overlap(self, shared: int, size: int, number: int) -> float:
+        shorter = min(size, self._sizes[number])
+        # One shared 4-gram is a turn of phrase, unless it is all that both rows have.
+        return shared / shorter if shared > 1 or size == self._sizes[number] else 0.0
+
+    def _sketch(self, text: str) -> set[int]:
+        grams = four_grams(text)
+        return grams if self._stride == 1 else {gram for gram in grams if gram % self._stride == 0}
+
+    def _thin_out(self) -> None:
+        self._stride *= 2
+        self._homes = defaultdict(list, {g: rows for g, rows in self._homes.items() if g % self._stride == 0})
+        sizes: Counter[int] = Counter()
+        for rows in self._homes.values():
+            sizes.update(rows)
+        self._sizes = [sizes[number] for number in range(len(self._lines))]
+        self._held = sizes.total()
