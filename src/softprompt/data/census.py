@@ -23,8 +23,8 @@ _SAMPLE = 1000
 """Rows at the start of a file from which its wrapper is guessed while the rest has not been read."""
 
 CountTokens = Callable[[str], int]
-Place = tuple[int, int, str]
-"""Line, hash of the output, output (cut short) of one of several rows with the same input."""
+Place = tuple[int, int]
+"""Line and hash of the output of one of several rows with the same input."""
 
 
 @dataclass(slots=True)
@@ -88,16 +88,17 @@ class Census:
 
     def _copy(self, example: Example, bare: str) -> None:
         # Python's own hash has 64 bits and is many times faster than a digest; it never leaves this process.
-        key, answer = hash(normalise(bare)), hash(example.output.strip()) & _MASK
-        known = self._first.setdefault(key, example.line << 64 | answer)
-        if known >> 64 == example.line and key not in self.copies and known & _MASK == answer and self._is_new(key):
+        key, answer = hash(normalise(bare)), hash(normalise(example.output)) & _MASK
+        known = self._first.get(key)
+        if known is None:
+            self._first[key] = example.line << 64 | answer
             return
-        first, first_answer = known >> 64, known & _MASK
-        group = self.copies.setdefault(key, [(first, first_answer, "")])
-        group.append((example.line, answer, example.output.strip()[:200]))
+        group = self.copies.setdefault(key, [(known >> 64, known & _MASK)])
+        group.append((example.line, answer))
 
-    def _is_new(self, key: int) -> bool:
-        return True
+    def output_texts(self) -> dict[int, str]:
+        """The text of each output hash in `copies`, as far as outputs were counted."""
+        return {hash(normalise(text)) & _MASK: text for text in self.evidence.outputs}
 
 
 _MASK = (1 << 64) - 1

@@ -37,7 +37,7 @@ class LeakIndex:
         self._lines: list[int] = []
         self._held = 0
         self._stride = 1
-        """Of very large test files only every n-th 4-gram (by its hash) is held: a sketch of each row."""
+        """Of very large test files only one 4-gram in `_stride` is held, drawn anew in each process: a sketch."""
 
     def add(self, text: str, line: int) -> None:
         self._exact.setdefault(hash(normalise(text)), line)
@@ -57,9 +57,9 @@ class LeakIndex:
         if same is not None:
             return Leak(line, same, "exact", 1.0)
         grams = self._sketch(text)
-        shared = grams & self._homes.keys()
-        if not shared:
+        if self._homes.keys().isdisjoint(grams):
             return None
+        shared = grams & self._homes.keys()
         hits: Counter[int] = Counter()
         for gram in shared:
             homes = self._homes[gram]

@@ -43,9 +43,16 @@ Place = Callable[[str], tuple[int, int]]
 
 def is_row(value: object) -> bool:
     """Whether this is, without any repair, a valid row."""
-    if not isinstance(value, Pairs) or len(value) != 2 or {key for key, _ in value} != set(KEYS):
+    if not isinstance(value, Pairs) or len(value) != 2:
         return False
-    return all(type(text) is str and text.strip() and "\x00" not in text and _sound(text) for _, text in value)
+    (first, one), (second, other) = value
+    if not (first == "input" and second == "output" or first == "output" and second == "input"):
+        return False
+    return _is_text(one) and _is_text(other)
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str and "\x00" not in value and not value.isspace() and value != "" and _sound(value)
 
 
 def build(pairs: Pairs, line: int, place: Place, raw: str) -> Iterator[Example | Problem]:

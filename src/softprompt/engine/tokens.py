@@ -36,22 +36,18 @@ class Encoder:
 
     @cached_property
     def head(self) -> tuple[int, ...]:
-        """Ids that every row starts with: what the probes have in common."""
-        if not self.share_head:
-            return ()
-        whole = [self._ids(self.template.render(probe)) for probe in _PROBES]
-        common = 0
-        while all(len(ids) > common + 1 and ids[common] == whole[0][common] for ids in whole):
-            common += 1
-        return tuple(whole[0][:common])
+        """Ids that every row stands behind."""
+        return self._front if self.share_head else ()
 
     def row(self, text: str, target: str | None = None) -> Row:
         """One example behind the head; `target` gets the template's blank in front and the end token behind."""
         ids, cut = self._prompt(text)
+        start = 0 if self.share_head else _common([ids, list(self._front)])
         return Row(
             prompt=tuple(ids),
             target=() if target is None else tuple(self.target(target)),
-            input_end=max(1, len(ids) - self._cue_length),
+            input_start=start,
+            input_end=max(start + 1, len(ids) - self._cue_length - self._tail),
             cut=cut,
         )
 
@@ -69,21 +65,32 @@ class Encoder:
         return int(self.tokenizer.eos_token_id)
 
     @cached_property
+    def _front(self) -> tuple[int, ...]:
+        """Ids that every rendered prompt starts with: what the probes have in common."""
+        whole = [self._ids(self.template.render(probe)) for probe in _PROBES]
+        return tuple(whole[0][: min(_common(whole), *(len(ids) - 1 for ids in whole))])
+
+    @cached_property
     def _gap(self) -> str:
         return self.template.target_gap if self.share_head else ""
 
     @cached_property
     def _cue_length(self) -> int:
         """Ids of the cue at the end of a row, counted where an input stands in front of it."""
-        bare = Template(text="{{input}}" + (self.template.cue or " ").rstrip(), instruction="")
-        return len(self._ids(bare.render("a"))) - len(self._ids("a"))
+        return len(self._ids("a" + self.template.cue)) - len(self._ids("a"))
+
+    @cached_property
+    def _tail(self) -> int:
+        """Ids that the tokenizer puts behind every text: the end token of T5, nothing in causal models."""
+        return int(self._ids("a")[-1] == self.end)
 
     def _prompt(self, text: str) -> tuple[list[int], bool]:
         ids = self._behind_head(text)
         limit = self.max_input_tokens - len(self.head) if self.max_input_tokens else 0
         if not self.max_input_tokens or len(ids) <= limit:
             return ids, False
-        room = max(1, limit - self._cue_length)
+        lead = 0 if self.share_head else len(self._front)
+        room = max(1, limit - lead - self._cue_length - self._tail)
         offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         # Tokens at the seams may differ by one from those of the text alone: shorten until it fits.
         for keep in range(min(room, len(offsets)), -1, -1):
@@ -101,3 +108,8 @@ class Encoder:
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text)["input_ids"])
+
+
+def _common(lines: list[list[int]]) -> int:
+    """How many ids all lines start with."""
+    return next((i for i, ids in enumerate(zip(*lines, strict=False)) if len(set(ids)) > 1), min(map(len, lines)))

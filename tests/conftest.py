@@ -1,0 +1,47 @@
+"""What all tests share: tiny models, the small real one, and no network by accident."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's client is imported
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from softprompt.config import Settings
+
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The folder of SmolLM2-135M-Instruct in this user's cache; fetched once if it is not there."""
+    from softprompt.engine.sources import resolve
+
+    return resolve(SMOLLM2, settings=Settings(cache=Settings.from_environment().cache, offline=False))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`tiny_folder(kind, seed=0)`: a folder with a tiny model, made once a session."""
+    from softprompt.testing.tiny import tiny_model
+
+    made: dict[tuple[str, int], Path] = {}
+
+    def folder(kind: Any = "llama", seed: int = 0) -> Path:
+        if (kind, seed) not in made:
+            made[kind, seed] = tmp_path_factory.mktemp(f"{kind}-{seed}")
+            tiny_model(kind, made[kind, seed], seed)
+        return made[kind, seed]
+
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A cache of one's own and no network."""
+    return Settings(cache=tmp_path / "cache", offline=True)
