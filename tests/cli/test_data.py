@@ -14,7 +14,7 @@ from softprompt.cli import data
 from softprompt.data.read import read
 from softprompt.errors import DatasetInvalid, DatasetUnreadable, ParameterInvalid, UsageError
 
-GOOD = [(f"number {i} is {'late' if i % 2 else 'broken'}", ("Service", "Warehouse")[i % 2]) for i in range(60)]
+GOOD = [(f"{i} is {'late' if i % 2 else 'broken'}", ("Service", "Warehouse")[i % 2]) for i in range(60)]
 
 
 def run(*arguments: object) -> Result:

@@ -11,9 +11,27 @@ import pytest
 from softprompt.data.leaks import Leak, LeakIndex
 from softprompt.data.report import check
 from softprompt.data.template import Template
+from softprompt.data.textform import normalise
 from softprompt.data.wrapper import Wrapper
 
-WORDS = "amber birch cedar delta ember fjord grove haven inlet jetty knoll larch mesa north oasis plume".split()
+WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "haven",
+    "inlet",
+    "jetty",
+    "knoll",
+    "larch",
+    "mesa",
+    "north",
+    "oasis",
+    "plume",
+]
 Rows = list[tuple[str, str]]
 
 
@@ -24,6 +42,14 @@ def text(number: int, words: int = 9) -> str:
 
 def rows(count: int, outputs: tuple[str, ...] = ("yes", "no"), start: int = 0) -> Rows:
     return [(text(start + i), outputs[i % len(outputs)]) for i in range(count)]
+
+
+def add(index: LeakIndex, row: str, line: int) -> None:
+    index.add(row, hash(normalise(row)), line)
+
+
+def find(index: LeakIndex, row: str) -> Leak | None:
+    return index.find(row, hash(normalise(row)), 1)
 
 
 @pytest.fixture
@@ -179,8 +205,8 @@ def test_labels_that_training_never_shows_are_named(save: Any) -> None:
 )
 def test_near_copies_share_more_than_half_of_their_four_grams(train: str, leak: str | None) -> None:
     index = LeakIndex()
-    index.add("a b c d e f g h i j", 1)
-    found = index.find(train, 1)
+    add(index, "a b c d e f g h i j", 1)
+    found = find(index, train)
     assert (found.kind if found else None) == leak
 
 
@@ -188,10 +214,10 @@ def test_a_large_test_set_is_held_as_a_sketch(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("softprompt.data.leaks._MOST_GRAMS", 20_000)
     index = LeakIndex()
     for number in range(100):
-        index.add(text(number, 300), number)
-    found = [index.find(text(number, 300) + " more", number) for number in range(100)]
+        add(index, text(number, 300), number)
+    found = [find(index, text(number, 300) + " more") for number in range(100)]
     assert [leak.test_line for leak in found if leak] == list(range(100))
-    assert not any(index.find(text(number, 300), number) for number in range(1000, 1050))
+    assert not any(find(index, text(number, 300)) for number in range(1000, 1050))
 
 
 def test_an_empty_file_is_reported_not_raised(tmp_path: Path) -> None:

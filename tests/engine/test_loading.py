@@ -39,6 +39,12 @@ def test_a_saved_model_comes_back_frozen_and_whole(kind: TinyKind, tmp_path: Pat
     assert (parts.model_id, parts.path) == (str(tmp_path), tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["t5", "mt5"])
+def test_an_output_matrix_of_its_own_survives(kind: str, tiny_folder: Folder) -> None:
+    model = load_parts(tiny_folder(kind)).model
+    assert not torch.equal(model.lm_head.weight, model.get_input_embeddings().weight)
+
+
 @pytest.mark.parametrize("kind", get_args(TinyKind))
 def test_tiny_models_answer_differently_to_different_texts(kind: TinyKind) -> None:
     model, tokenizer = tiny_model(kind)

@@ -15,7 +15,7 @@ from softprompt.data.problems import Problem
 from softprompt.data.records import Example
 from softprompt.data.template import Template
 from softprompt.data.textform import normalise
-from softprompt.data.wrapper import Wrapper, WrapperFinder, find_wrapper
+from softprompt.data.wrapper import WrapperFinder, find_wrapper
 
 KEPT = 1000
 """Findings of one kind that are kept with their lines; all are counted."""
@@ -51,8 +51,8 @@ class Census:
     _first: dict[int, int] = field(default_factory=dict)
     """Hash of the input → line and hash of the output, in one number to save memory."""
 
-    def take(self, items: Iterable[Example | Problem]) -> Iterator[tuple[Example, str]]:
-        """Count everything and hand each example on, with its input bared of the wrapper."""
+    def take(self, items: Iterable[Example | Problem]) -> Iterator[tuple[Example, str, int]]:
+        """Count everything; hand each example on with its bare input, and the hash of that when normalised."""
         stream = iter(items)
         sample = list(itertools.islice(stream, _SAMPLE))
         guess = find_wrapper(item.input for item in sample if isinstance(item, Example))
@@ -60,7 +60,11 @@ class Census:
             if isinstance(item, Problem):
                 self._problem(item)
             else:
-                yield item, self._example(item, guess)
+                bare = guess.strip(item.input)
+                # Python's own hash has 64 bits and is many times faster than a digest; it never leaves this process.
+                key = hash(normalise(bare))
+                self._example(item, bare, key)
+                yield item, bare, key
 
     def _problem(self, problem: Problem) -> None:
         self.refused += not problem.repaired
@@ -68,14 +72,13 @@ class Census:
         if len(self.problems) < KEPT:
             self.problems.append(problem)
 
-    def _example(self, example: Example, guess: Wrapper) -> str:
+    def _example(self, example: Example, bare: str, key: int) -> None:
         self.valid += 1
-        bare = guess.strip(example.input)
         self.evidence.add(bare, example.output)
         self.wrapper.add(example.input)
         self.input_characters[len(bare)] += 1
         self.output_characters[len(example.output)] += 1
-        self._copy(example, bare)
+        self._copy(example, key)
         if self.count_tokens:
             tokens = self.count_tokens(self.template.render(bare))
             self.input_tokens[tokens] += 1
@@ -84,11 +87,9 @@ class Census:
                 self.cut += 1
                 if len(self.cut_lines) < KEPT:
                     self.cut_lines.append(example.line)
-        return bare
 
-    def _copy(self, example: Example, bare: str) -> None:
-        # Python's own hash has 64 bits and is many times faster than a digest; it never leaves this process.
-        key, answer = hash(normalise(bare)), hash(normalise(example.output)) & _MASK
+    def _copy(self, example: Example, key: int) -> None:
+        answer = hash(normalise(example.output)) & _MASK
         known = self._first.get(key)
         if known is None:
             self._first[key] = example.line << 64 | answer

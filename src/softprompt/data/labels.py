@@ -17,7 +17,7 @@ MOST_LABELS = 200
 """Distinct outputs that can still be a label set."""
 _MOST_COUNTED = 20_000
 _LONGEST_LABEL = 8  # words
-_SUMMARY_RATIO, _SUMMARY_WORDS = 3, 40
+_SUMMARY_RATIO, _SUMMARY_WORDS = 2.5, 40
 
 Difference = Literal["case or space", "order"]
 

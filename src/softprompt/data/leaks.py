@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
-from softprompt.data.textform import four_grams, normalise
+from softprompt.data.textform import hashed, words
 
 NEAR = 0.5
 """Share of the shorter row's 4-grams above which two rows are near copies."""
@@ -39,10 +39,11 @@ class LeakIndex:
         self._stride = 1
         """Of very large test files only one 4-gram in `_stride` is held, drawn anew in each process: a sketch."""
 
-    def add(self, text: str, line: int) -> None:
-        self._exact.setdefault(hash(normalise(text)), line)
+    def add(self, text: str, key: int, line: int) -> None:
+        """One test row; `key` is the hash of its normalised text."""
+        self._exact.setdefault(key, line)
         number = len(self._lines)
-        grams = self._sketch(text)
+        grams = self._sketch(words(text))
         self._lines.append(line)
         self._sizes.append(len(grams))
         for gram in grams:
@@ -51,14 +52,16 @@ class LeakIndex:
         while self._held > _MOST_GRAMS:
             self._thin_out()
 
-    def find(self, text: str, line: int) -> Leak | None:
+    def find(self, text: str, key: int, line: int) -> Leak | None:
         """The test row that this training row gives away."""
-        same = self._exact.get(hash(normalise(text)))
+        same = self._exact.get(key)
         if same is not None:
             return Leak(line, same, "exact", 1.0)
-        grams = self._sketch(text)
-        if self._homes.keys().isdisjoint(grams):
+        run = words(text)
+        # Near copies share 4-grams that follow each other, so every second one is enough to rule a row out.
+        if self._stride == 1 and self._homes.keys().isdisjoint(hashed(run, step=2)):
             return None
+        grams = self._sketch(run)
         shared = grams & self._homes.keys()
         hits: Counter[int] = Counter()
         for gram in shared:
@@ -76,8 +79,8 @@ class LeakIndex:
         # One shared 4-gram is a turn of phrase, unless it is all that both rows have.
         return shared / shorter if shared > 1 or size == self._sizes[number] else 0.0
 
-    def _sketch(self, text: str) -> set[int]:
-        grams = four_grams(text)
+    def _sketch(self, run: list[str]) -> set[int]:
+        grams = hashed(run)
         return grams if self._stride == 1 else {gram for gram in grams if gram % self._stride == 0}
 
     def _thin_out(self) -> None:

@@ -84,13 +84,13 @@ def check(
     if test is not None:
         index = LeakIndex()
         census = Census(limit, form, count_tokens)
-        for example, bare in census.take(stream(test)):
-            index.add(bare, example.line)
+        for example, bare, key in census.take(stream(test)):
+            index.add(bare, key, example.line)
         test_report = _report(test, census, task, [], None)
     census = Census(limit, form, count_tokens)
     leaks = []
-    for example, bare in census.take(stream(path)):
-        if index and (leak := index.find(bare, example.line)):
+    for example, bare, key in census.take(stream(path)):
+        if index and (leak := index.find(bare, key, example.line)):
             leaks.append(leak)
     return _report(path, census, task, leaks, test_report)
 

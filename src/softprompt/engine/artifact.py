@@ -139,8 +139,8 @@ class TunedPrompt:
         if there != self.base.fingerprint:
             raise WrongBase(
                 f"The tuned prompt {self.name!r} was made for {self.base.model_id} (embeddings "
-                f"{self.base.fingerprint[:12]}), the model at hand is {backbone.model_id or 'without a name'} (embeddings "
-                f"{there[:12]}). Its vectors mean nothing there. Load {self.base.model_id}, or tune again."
+                f"{self.base.fingerprint[:12]}); the model at hand is {backbone.model_id or 'without a name'} "
+                f"(embeddings {there[:12]}), where its vectors mean nothing. Load {self.base.model_id}, or tune again."
             )
         for name, tensor in self.prompt.tensors().items():
             if not bool(torch.isfinite(tensor.to(backbone.dtype)).all()):
@@ -231,7 +231,7 @@ def versions_here() -> dict[str, str]:
     return {"softprompt": softprompt.__version__} | {name: version(name) for name in ("torch", "transformers")}
 
 
-# --- reading ------------------------------------------------------------------------------------------------------------
+# --- reading ----------------------------------------------------------------------------------------------------------
 def _home(folder: Path) -> Path:
     """The folder itself; its forerunner if the machine stopped in the instant between the two."""
     if not folder.exists() and (previous(folder) / CARD).is_file():
@@ -306,7 +306,7 @@ def _facts(data: bytes) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-# --- shapes -------------------------------------------------------------------------------------------------------------
+# --- shapes -----------------------------------------------------------------------------------------------------------
 _Due = Mapping[str, tuple[int | None, ...]]
 
 

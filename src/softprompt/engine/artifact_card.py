@@ -152,7 +152,7 @@ def name_problem(name: str) -> str | None:
     return None
 
 
-# --- checks: a value is held against a kind; the answer is a list of problems -------------------------------------------
+# --- checks: a value is held against a kind; the answer is a list of problems -----------------------------------------
 _Check = Callable[[Any], str | None]
 
 

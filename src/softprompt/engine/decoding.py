@@ -88,6 +88,30 @@ class CausalState:
         self._next = self._next + 1
         self.logits = self._backbone.logits(hidden).float()
 
+    def branch(self, tokens: Tensor, depths: Tensor, visible: Tensor) -> Tensor:
+        """Hidden states of a tree of continuations, the same for every row; the state itself stays where it is.
+
+        Args:
+            tokens: `[T]` ids of the tree's nodes.
+            depths: `[T]` distance of each node from what was read so far, from 1.
+            visible: `[T, T]` which nodes (columns) each node (line) sees: its ancestors and itself.
+
+        Returns:
+            `[B, T, H]`.
+        """
+        rows, nodes = self._next.shape[0], tokens.shape[0]
+        base = self._mask[:, None, None, : self._store.length].expand(rows, 1, nodes, -1)
+        own = torch.zeros(visible.shape, dtype=base.dtype, device=base.device).masked_fill(~visible, FAR)
+        layout = Rows(
+            index=torch.arange(rows * nodes, device=tokens.device).view(rows, nodes),
+            unpad=None,
+            mask=torch.cat([base, own.expand(rows, 1, -1, -1)], dim=3),
+            groups=self._bounds(),
+            store=self._store,
+        )
+        places = (self._next[:, None] + depths[None] - 1).flatten()
+        return self._backbone.step(tokens.repeat(rows), places, layout).view(rows, nodes, -1)
+
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows alone (`[B']` numbers of today's rows, ascending)."""
         self._store.keep(rows)

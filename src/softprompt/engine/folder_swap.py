@@ -7,14 +7,18 @@ files are.
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from softprompt.engine.safe_files import reason
 from softprompt.errors import ArtifactError, ArtifactInvalid
+
+_ABANDONED_SECONDS = 3600
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], *, known: frozenset[str], mark: str) -> Path:
@@ -51,7 +55,10 @@ def previous(folder: Path) -> Path:
 
 
 def _recover(place: Path) -> None:
-    """Finish what an earlier swap left behind."""
+    """Finish what an earlier save left behind when it was killed."""
+    for left in place.parent.glob(f".{glob.escape(place.name)}.*.tmp"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
     old = previous(place)
     if old.is_dir():
         if place.exists():
@@ -68,8 +75,8 @@ def _check_replaceable(place: Path, known: frozenset[str], mark: str) -> None:
     names = {path.name for path in place.iterdir()}
     if names and mark not in names:
         raise ArtifactInvalid(
-            f"{place} holds {len(names)} files, such as {min(names)}, and no {mark}: it is no tuned prompt and will not "
-            "be replaced. Choose another folder; nothing was changed."
+            f"{place} holds {len(names)} files, such as {min(names)}, and no {mark}: it is no tuned prompt and will "
+            "not be replaced. Choose another folder; nothing was changed."
         )
     if foreign := sorted(names - known):
         raise ArtifactInvalid(
@@ -95,7 +102,7 @@ def _swap(new: Path, place: Path) -> None:
         os.rename(place, old)
     try:
         os.rename(new, place)
-    except OSError:
+    except BaseException:
         if replaces:
             os.rename(old, place)
         raise

@@ -45,14 +45,14 @@ class ImportedVectors:
             there = (base.layers, base.kv_heads, base.head_dim)
             if (layers, heads, width) != there:
                 problems.append(
-                    f"they fill {layers} layers of {heads} key heads of width {width}; it has {there[0]} of {there[1]} of "
-                    f"{there[2]}"
+                    f"they fill {layers} layers of {heads} key heads of width {width}; it has {there[0]} layers of "
+                    f"{there[1]} of width {there[2]}"
                 )
         if problems:
             claim = f" They name {self.base_name!r} as their model." if self.base_name else ""
             raise WrongBase(
-                f"The {self.format} vectors do not fit {base.model_id or 'the model'}: {'; '.join(problems)}.{claim} Give "
-                "the model they were trained on with --model."
+                f"The {self.format} vectors do not fit {base.model_id or 'the model'}: {'; '.join(problems)}.{claim} "
+                "Give the model they were trained on with --model."
             )
 
 

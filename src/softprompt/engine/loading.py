@@ -143,8 +143,8 @@ def _refuse_pickles(found: Located) -> None:
 def _device(device: str | torch.device) -> torch.device:
     try:
         place = torch.device(device)
-        if place.type == "cuda" and not torch.cuda.is_available():
-            raise RuntimeError("this machine has no CUDA device that torch can use.")
+        if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+            raise RuntimeError(f"torch finds {torch.cuda.device_count()} CUDA devices on this machine.")
     except RuntimeError as error:
         raise ParameterInvalid(
             f"device {str(device)!r}: {_first_line(error)} Use cpu, or cuda where there is one."

@@ -106,8 +106,8 @@ def _unflatten(vectors: Tensor, config: Mapping[str, Any], kind: str | None, fol
     if width % heads or tuple(vectors.shape) != (length, layers * 2 * width):
         refuse(
             folder / WEIGHTS,
-            f"holds {list(vectors.shape)} numbers; {length} virtual tokens in {layers} layers of {heads} heads, {width} "
-            f"wide together, take [{length}, {layers * 2 * width}]",
+            f"holds {list(vectors.shape)} numbers; {length} virtual tokens in {layers} layers of {heads} heads, "
+            f"{width} wide together, take [{length}, {layers * 2 * width}]",
             _AGAIN,
         )
     return vectors.view(length, layers, 2, heads, width // heads).permute(1, 2, 3, 0, 4).contiguous()
@@ -168,7 +168,7 @@ def _refuse_without_weights(folder: Path) -> None:
         refuse(
             folder / PICKLE,
             "is a pickle, which can run any code when it is opened",
-            "Where you trust it, open it with PEFT and save it again: save_pretrained(folder, safe_serialization=True).",
+            "Where you trust it, open it with PEFT and save it again with safe_serialization=True.",
         )
     refuse(folder, f"has {CONFIG} but no {WEIGHTS}", "Copy the whole folder.")
 

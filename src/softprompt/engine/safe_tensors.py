@@ -49,7 +49,9 @@ def parse_tensors(data: bytes, where: Path | str, *, dtypes: frozenset[str] = fr
 
 def dump_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """The bytes of a safetensors file with these tensors, dense float32."""
-    return save({n: t.detach().to("cpu", torch.float32).contiguous().clone() for n, t in tensors.items()})
+    dense = {name: tensor.detach().to("cpu", torch.float32).contiguous().clone() for name, tensor in tensors.items()}
+    data: bytes = save(dense)
+    return data
 
 
 def finite(tensor: Tensor, what: str) -> Tensor:

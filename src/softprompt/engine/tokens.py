@@ -56,7 +56,7 @@ class Encoder:
 
     def target(self, text: str, *, end: bool = True) -> list[int]:
         """Ids of an answer, as they follow the cue."""
-        ids = self.tokenizer(self._gap + text, add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(self.gap + text, add_special_tokens=False)["input_ids"]
         return [*ids, self.end] if end else list(ids)
 
     @property
@@ -71,7 +71,8 @@ class Encoder:
         return tuple(whole[0][: min(_common(whole), *(len(ids) - 1 for ids in whole))])
 
     @cached_property
-    def _gap(self) -> str:
+    def gap(self) -> str:
+        """The blank in front of an answer."""
         return self.template.target_gap if self.share_head else ""
 
     @cached_property

@@ -131,13 +131,19 @@ def _gemma3() -> Any:
 def _t5() -> Any:
     from transformers import T5Config, T5ForConditionalGeneration
 
-    return T5ForConditionalGeneration(T5Config(**_T5))
+    return _untied(T5ForConditionalGeneration(T5Config(**_T5)))
 
 
 def _mt5() -> Any:
     from transformers import MT5Config, MT5ForConditionalGeneration
 
-    return MT5ForConditionalGeneration(MT5Config(**_T5))
+    return _untied(MT5ForConditionalGeneration(MT5Config(**_T5)))
+
+
+def _untied(model: Any) -> Any:
+    """With an output matrix of its own, as FLAN-T5 and mT0 have; transformers ties every T5 that was not loaded."""
+    model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+    return model
 
 
 _BUILDERS: dict[TinyKind, Callable[[], Any]] = {

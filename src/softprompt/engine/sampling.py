@@ -1,0 +1,97 @@
+"""Choose the next token of one row from its scores. Each row has its own stream of chance, so neighbours never matter.
+
+Covers: greedy, temperature, top-k, top-p (Holtzman et al. 2019, arXiv:1904.09751), repetition penalty (Keskar et al.
+2019, arXiv:1909.05858), a least number of tokens, and the label guard.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from softprompt.engine.trie import Trie
+from softprompt.params import GenerateConfig
+
+
+class Sampler:
+    """The choices of one row.
+
+    Attributes:
+        tokens: what was chosen so far.
+        logprob: natural logarithm of the probability of all choices together (under the guard, if there is one).
+    """
+
+    def __init__(self, config: GenerateConfig, end: int, prompt: Sequence[int] = (), guard: Trie | None = None) -> None:
+        self._config = config
+        self._end = end
+        self._guard = guard
+        self._node = -1
+        self._seen = set(prompt)
+        self.tokens: list[int] = []
+        self.logprob = 0.0
+        self._chance: torch.Generator | None = None
+        if config.decoding == "sample" and config.temperature > 0:
+            seed = secrets.randbits(32) if config.seed is None else config.seed
+            self._chance = torch.Generator().manual_seed(seed)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the likeliest token is always the choice, so that a batch can be decided at once."""
+        return (
+            self._chance is None
+            and self._guard is None
+            and self._config.repetition_penalty == 1.0
+            and len(self.tokens) >= self._config.min_new_tokens
+        )
+
+    def accept(self, token: int, logprob: float) -> int:
+        """Book a token that was chosen elsewhere."""
+        self.tokens.append(token)
+        self._seen.add(token)
+        self.logprob += logprob
+        return token
+
+    def choose(self, logits: Tensor) -> int:
+        """Pick from `[V]` scores."""
+        scores = self._shape(logits.detach().to("cpu", torch.float32).clone())
+        if self._chance is None:
+            token = int(scores.argmax())
+            logprob = float(torch.log_softmax(scores, dim=-1)[token])
+        else:
+            probabilities = self._narrow(torch.softmax(scores.double() / self._config.temperature, dim=-1))
+            token = int(torch.multinomial(probabilities, 1, generator=self._chance))
+            logprob = float(torch.log_softmax(scores, dim=-1)[token])
+        if self._guard is not None:
+            self._node = self._guard.allowed(self._node)[token]
+        return self.accept(token, logprob)
+
+    def _shape(self, scores: Tensor) -> Tensor:
+        """Penalise repetition, forbid an early end, allow what the guard allows."""
+        if self._config.repetition_penalty != 1.0 and self._seen:
+            seen = torch.tensor(sorted(self._seen))
+            past = scores[seen]
+            penalty = self._config.repetition_penalty
+            scores[seen] = torch.where(past > 0, past / penalty, past * penalty)
+        if self._guard is not None:
+            allowed = torch.tensor(sorted(self._guard.allowed(self._node)))
+            kept = scores[allowed]
+            scores = torch.full_like(scores, -torch.inf)
+            scores[allowed] = kept
+        elif len(self.tokens) < self._config.min_new_tokens:
+            scores[self._end] = -torch.inf
+        return scores
+
+    def _narrow(self, probabilities: Tensor) -> Tensor:
+        """Keep the likeliest tokens only, by number and by joint probability."""
+        ordered, ids = probabilities.sort(descending=True)
+        keep = torch.ones_like(ordered, dtype=torch.bool)
+        if self._config.top_k:
+            keep[self._config.top_k :] = False
+        # A token stays while the ones before it have not reached top_p: the first always stays.
+        keep &= (ordered.cumsum(0) - ordered) < self._config.top_p
+        kept = torch.zeros_like(probabilities)
+        kept[ids[keep]] = ordered[keep]
+        return kept
