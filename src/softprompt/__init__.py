@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from softprompt.data.report import check
     from softprompt.engine.artifact import TunedPrompt
     from softprompt.engine.loading import load_model
-    from softprompt.evaluation.evaluate import evaluate
-    from softprompt.evaluation.respond import generate
-    from softprompt.evaluation.tuning import tune
+    from softprompt.workbench.evaluate import evaluate
+    from softprompt.workbench.respond import generate
+    from softprompt.workbench.tune import tune
 
 _HOMES = {
     "TunedPrompt": "softprompt.engine.artifact",
     "check": "softprompt.data.report",
-    "evaluate": "softprompt.evaluation.evaluate",
-    "generate": "softprompt.evaluation.respond",
+    "evaluate": "softprompt.workbench.evaluate",
+    "generate": "softprompt.workbench.respond",
     "load_model": "softprompt.engine.loading",
-    "tune": "softprompt.evaluation.tuning",
+    "tune": "softprompt.workbench.tune",
 }
 
 __all__ = ["TunedPrompt", "__version__", "check", "evaluate", "generate", "load_model", "tune"]

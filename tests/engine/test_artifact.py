@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from torch import Tensor
 
 from softprompt.data.template import Template
 from softprompt.engine.artifact import TunedPrompt, base_of, is_tuned_prompt, versions_here
-from softprompt.engine.backbone import Backbone, wrap
+from softprompt.engine.backbone import wrap
 from softprompt.engine.folder_swap import previous
 from softprompt.engine.readout import LabelReadout
 from softprompt.engine.safe_tensors import dump_tensors
 from softprompt.engine.soft_prompt import SoftPrompt
-from softprompt.errors import ArtifactError, ArtifactInvalid, SoftpromptError, WrongBase
+from softprompt.errors import ArtifactError, ArtifactInvalid, WrongBase
 from softprompt.testing.tiny import TinyKind, tiny_model
 
 LABELS = ("Planning", "Service", "Warehouse, L3")
@@ -35,7 +34,7 @@ PROMPT, READOUT, CARD = "prompt.safetensors", "readout.safetensors", "softprompt
 
 
 @cache
-def backbone(kind: TinyKind = "llama", seed: int = 0) -> Backbone:
+def backbone(kind: TinyKind = "llama", seed: int = 0) -> Any:
     model, tokenizer = tiny_model(kind, seed=seed)
     return wrap(model, tokenizer, model_id=f"tiny-{kind}-{seed}")
 
@@ -191,7 +190,7 @@ def test_vectors_too_large_for_the_models_numbers_are_refused(tmp_path: Path) ->
         TunedPrompt.load(folder).check_base(half)
 
 
-# --- what does not fit together is refused before it is written -----------------------------------------------------------
+# --- what does not fit together is refused before it is written -------------------------------------------------------
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -217,7 +216,7 @@ def test_what_does_not_fit_together_is_not_written(changes: dict[str, Any], word
     assert list(tmp_path.iterdir()) == []
 
 
-# --- whole or not at all ------------------------------------------------------------------------------------------------
+# --- whole or not at all ----------------------------------------------------------------------------------------------
 def test_an_older_tuned_prompt_is_replaced(tmp_path: Path) -> None:
     tuned().save(tmp_path / "complaints")
     tuned(name="newer", readout=None).save(tmp_path / "complaints")
@@ -276,7 +275,7 @@ def test_a_stop_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["complaints"]
 
 
-# --- strangers ----------------------------------------------------------------------------------------------------------
+# --- strangers --------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tuned().save(tmp_path / "complaints")
@@ -401,15 +400,15 @@ def test_a_folder_that_is_none_of_ours_gets_advice(tmp_path: Path) -> None:
         TunedPrompt.load(tmp_path)
 
 
-# --- whatever happens to the bytes --------------------------------------------------------------------------------------
+# --- whatever happens to the bytes ------------------------------------------------------------------------------------
 @cache
 def sound() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as place:
         return content(tuned(versions={}, created="2026-01-01T00:00:00+00:00").save(Path(place) / "sound"))
 
 
-def load_bytes(files: dict[str, bytes], signed: bool) -> None:
-    """Load these files: either an error of ours comes, or a prompt of finite numbers."""
+def load_bytes(files: dict[str, bytes], signed: bool) -> bool:
+    """Load these files: either they are refused, or what comes back is finite."""
     place = Path(tempfile.mkdtemp())
     try:
         for name, data in files.items():
@@ -418,15 +417,13 @@ def load_bytes(files: dict[str, bytes], signed: bool) -> None:
             for name in (PROMPT, READOUT):
                 put(place, name, files[name])
         after = TunedPrompt.load(place)
-    except SoftpromptError as error:
-        assert isinstance(error, ArtifactInvalid)
-        assert 10 < len(str(error)) < 5000
-    else:
-        assert all(bool(torch.isfinite(tensor).all()) for tensor in after.prompt.tensors().values())
-        assert after.readout is not None
-        assert all(bool(torch.isfinite(tensor).all()) for tensor in after.readout.tensors().values())
+    except ArtifactInvalid:
+        return False
     finally:
         shutil.rmtree(place)
+    extra = {} if after.readout is None else after.readout.tensors()
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in {**after.prompt.tensors(), **extra}.values())
+    return True
 
 
 @settings(max_examples=150, deadline=None)
@@ -475,7 +472,6 @@ def test_no_change_of_the_card_does_harm(steps: list[float], value: Any, drop: b
     load_bytes({**sound(), CARD: json.dumps(card).encode()}, signed=False)
 
 
-def test_two_prompts_can_share_nothing_but_a_sound_folder() -> None:
-    """A sanity check of the two properties above: the untouched bytes do load."""
-    load_bytes(sound(), signed=True)
-    assert replace(tuned(), name="other").name == "other"
+def test_the_untouched_bytes_do_load() -> None:
+    assert load_bytes(sound(), signed=False)
+    assert load_bytes(sound(), signed=True)

@@ -95,7 +95,8 @@ def backbone(kind: str) -> CausalBackbone:
 
 
 def close(actual: Tensor, wanted: Tensor) -> None:
-    torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()) + 1e-7)
+    scale = float(wanted.detach().abs().max())
+    torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-4 * scale + 1e-7)
 
 
 # --- the reference: [prefix][head][prompt][suffix][target], padded behind, positions counted from 0 ------------------
@@ -301,7 +302,7 @@ ASKED = st.lists(st.lists(IDS, min_size=1, max_size=12), min_size=1, max_size=3)
 
 
 @pytest.mark.parametrize(("kind", "heads"), [("llama", 2), ("gpt2", 4), ("qwen2", 2), ("mistral", 2), ("gemma", 1)])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(asked=st.tuples(ASKED, ASKED, ASKED), head=HEADS, drop=st.integers(0, 8), when=st.integers(0, 3))
 def test_decoding_equals_a_loop_without_cache(
     kind: str, heads: int, asked: tuple[list[list[int]], ...], head: list[int], drop: int, when: int

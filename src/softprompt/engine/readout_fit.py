@@ -1,0 +1,227 @@
+"""Fit a label readout on a few hundred rows, every choice made by cross-validation on these rows alone.
+
+The map is a multinomial logistic regression on standardised hidden states. Two priors make it learn from few rows:
+combinations that share a label share weights ("Warehouse" and "Warehouse, Packaging" are neighbours), and rare answers
+weigh more, by the root of their rarity. Layers and the strength of the ridge are chosen among a few candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from softprompt.data.records import Example
+from softprompt.data.template import Template
+from softprompt.engine.packing import pack
+from softprompt.engine.readout import LabelReadout, features
+from softprompt.engine.soft_prompt import SoftPrompt
+from softprompt.engine.tokens import Encoder
+
+if TYPE_CHECKING:
+    from softprompt.engine.backbone import CausalBackbone
+
+RIDGES = (0.01, 0.03, 0.1, 0.3)
+"""Candidates for the strength of the pull towards zero, per feature-normalised row."""
+SHARED = 0.5
+"""Share of the prior variance that combinations have in common through their labels."""
+BALANCE = 0.5
+"""Power of the inverse frequency that an answer weighs with: 0 not at all, 1 all answers alike."""
+FOLDS = 5
+ROWS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What cross-validation found for one choice of layers and ridge.
+
+    Attributes:
+        exact: share of right answers. macro: the same, mean over answers. loss: mean negative log-likelihood in nats.
+    """
+
+    layers: tuple[int, ...]
+    places: tuple[str, ...]
+    ridge: float
+    exact: float
+    macro: float
+    loss: float
+
+    @property
+    def value(self) -> tuple[float, float]:
+        """Larger is better: half exact, half macro; the likelihood decides between equals."""
+        return (round(0.5 * (self.exact + self.macro), 3), -self.loss)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The readout, the trial it came from, and all others."""
+
+    readout: LabelReadout
+    chosen: Trial
+    trials: tuple[Trial, ...]
+
+
+def fit(
+    backbone: CausalBackbone,
+    examples: Sequence[Example],
+    template: Template,
+    parts: Callable[[str], tuple[str, ...]],
+    *,
+    prompt: SoftPrompt | None = None,
+    max_input_tokens: int = 256,
+    seed: int = 73,
+) -> Fitted:
+    """Fit a readout.
+
+    Args:
+        backbone: the frozen model.
+        examples: the training rows; their outputs are the labels.
+        template: what stands around the input, with its frozen instruction.
+        parts: an answer's labels (an answer of one label is its own).
+        prompt: vectors around the input, if there are some.
+        max_input_tokens: where inputs are cut.
+        seed: of the folds.
+    """
+    prompt = prompt or SoftPrompt()
+    labels = tuple(sorted({example.output for example in examples}))
+    answers = torch.tensor([labels.index(example.output) for example in examples])
+    candidates = layer_choices(backbone.depth)
+    wanted = tuple(sorted({layer for layers, _ in candidates for layer in layers}))
+    found = extract(backbone, [e.input for e in examples], template, prompt, wanted, max_input_tokens)
+    prior = label_prior(labels, parts)
+    folds = _folds(answers, seed)
+    trials = []
+    for layers, places in candidates:
+        taken = torch.cat([found[layer, place] for layer in layers for place in places], dim=1)
+        trials += [
+            Trial(layers, places, ridge, *scores)
+            for ridge, scores in zip(RIDGES, _cross_validate(taken, answers, prior, folds), strict=True)
+        ]
+    best = max(trials, key=lambda trial: trial.value)
+    taken = torch.cat([found[layer, place] for layer in best.layers for place in best.places], dim=1)
+    center, scale, weight, bias = _solve(taken, answers, prior, [best.ridge])[0]
+    readout = LabelReadout(labels, best.layers, best.places, center, scale, weight, bias, template, prompt)
+    return Fitted(readout, best, tuple(trials))
+
+
+def layer_choices(depth: int) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
+    """Layers and places to try: single layers in the upper middle, where meaning stands, and three together."""
+    at = [max(1, min(depth, round(depth * share))) for share in (0.5, 0.57, 0.67, 0.83)]
+    choices: list[tuple[tuple[int, ...], tuple[str, ...]]] = [((layer,), ("mean",)) for layer in dict.fromkeys(at)]
+    together = tuple(dict.fromkeys((at[0], at[2], at[3])))
+    if len(together) > 1:
+        choices.append((together, ("mean",)))
+    choices.append(((at[3],), ("mean", "last")))
+    return choices
+
+
+@torch.inference_mode()
+def extract(
+    backbone: CausalBackbone,
+    texts: Sequence[str],
+    template: Template,
+    prompt: SoftPrompt,
+    layers: Sequence[int],
+    max_input_tokens: int,
+) -> dict[tuple[int, str], Tensor]:
+    """Hidden states `[B, H]` of each text by (layer, place); layers above the highest wanted one never run."""
+    encoder = Encoder(backbone.tokenizer, template, max_input_tokens)
+    rows = encoder.rows(list(texts))
+    depth = max(layers)
+    prefix = backbone.prefix(prompt, encoder.head, depth)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].prompt))
+    taken: dict[tuple[int, str], list[Tensor]] = {(layer, place): [] for layer in layers for place in ("mean", "last")}
+    for start in range(0, len(order), ROWS):
+        chosen = [rows[i] for i in order[start : start + ROWS]]
+        packed = backbone.place(pack(chosen, prompt.suffix_length))
+        _, tapped = backbone.rows(packed, [(prefix, 0, len(chosen))], suffix=prompt.suffix, depth=depth, taps=layers)
+        for layer, place in taken:
+            taken[layer, place].append(features(tapped, packed, chosen, (layer,), (place,)).cpu())
+    back = torch.tensor(order).argsort()
+    return {key: torch.cat(blocks)[back].clone() for key, blocks in taken.items()}
+
+
+def label_prior(labels: Sequence[str], parts: Callable[[str], tuple[str, ...]]) -> Tensor:
+    """`[C, D + C]`: how the weights of an answer are made of those of its labels and of its own."""
+    single = sorted({part for label in labels for part in parts(label)})
+    own = torch.eye(len(labels))
+    if all(len(parts(label)) == 1 for label in labels):
+        return own
+    member = torch.tensor([[float(part in parts(label)) for part in single] for label in labels])
+    return torch.cat([member * SHARED**0.5, own * (1 - SHARED) ** 0.5], dim=1)
+
+
+def _cross_validate(
+    taken: Tensor, answers: Tensor, prior: Tensor, folds: Tensor
+) -> list[tuple[float, float, float]]:
+    """(exact, macro, loss) for each ridge, every row judged by a map that never saw it."""
+    classes = prior.shape[0]
+    scores = torch.zeros(len(RIDGES), len(answers), classes)
+    for fold in range(int(folds.max()) + 1):
+        seen, held = folds != fold, folds == fold
+        for number, (center, scale, weight, bias) in enumerate(_solve(taken[seen], answers[seen], prior, RIDGES)):
+            scores[number, held] = ((taken[held] - center) * scale) @ weight.T + bias
+    results = []
+    for each in scores:
+        right = (each.argmax(dim=1) == answers).float()
+        by_answer = torch.zeros(classes).index_add(0, answers, right) / torch.bincount(answers, minlength=classes)
+        loss = float(F.cross_entropy(each, answers))
+        results.append((float(right.mean()), float(by_answer.mean()), loss))
+    return results
+
+
+def _solve(
+    taken: Tensor, answers: Tensor, prior: Tensor, ridges: Sequence[float]
+) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """(center, scale, weight, bias) for each ridge: ridge logistic regression by L-BFGS in the rows' own span."""
+    center, deviation = taken.mean(dim=0), taken.std(dim=0)
+    scale = 1 / ((deviation + 1e-6) * taken.shape[1] ** 0.5)
+    # n rows span at most n dimensions: the ridge solution lies in them, and the problem becomes n × n.
+    u, s, vt = torch.linalg.svd((taken - center) * scale, full_matrices=False)
+    inside = u * s
+    counts = torch.bincount(answers, minlength=prior.shape[0]).float()
+    weights = (counts.sum() / (counts.clamp(min=1) * prior.shape[0])) ** BALANCE
+    theta = torch.zeros(prior.shape[1], inside.shape[1])
+    bias = torch.zeros(prior.shape[0])
+    solved = []
+    for ridge in sorted(ridges, reverse=True):  # from stiff to loose, each start the solution before
+        theta, bias = _logistic(inside, answers, prior, weights, ridge, theta, bias)
+        solved.append((ridge, (center, scale, prior @ theta @ vt, bias)))
+    return [dict(solved)[ridge] for ridge in ridges]
+
+
+def _logistic(
+    inside: Tensor, answers: Tensor, prior: Tensor, weights: Tensor, ridge: float, theta: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    theta, bias = theta.clone().requires_grad_(), bias.clone().requires_grad_()
+    solver = torch.optim.LBFGS([theta, bias], max_iter=80, history_size=10, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        scores = inside @ theta.T @ prior.T + bias
+        loss = F.cross_entropy(scores, answers, weight=weights, reduction="sum") + 0.5 * ridge * theta.pow(2).sum()
+        (loss / len(answers)).backward()  # type: ignore[no-untyped-call]
+        return loss / len(answers)
+
+    with torch.enable_grad():
+        solver.step(closure)  # type: ignore[no-untyped-call]
+    return theta.detach(), bias.detach()
+
+
+def _folds(answers: Tensor, seed: int) -> Tensor:
+    """`[B]` fold of each row; every answer is dealt out evenly."""
+    generator = torch.Generator().manual_seed(seed)
+    folds = torch.zeros(len(answers), dtype=torch.long)
+    dealt = 0
+    for answer in range(int(answers.max()) + 1):
+        rows = (answers == answer).nonzero()[:, 0]
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        folds[rows] = (torch.arange(len(rows)) + dealt) % FOLDS
+        dealt += len(rows)
+    return folds
+
+
