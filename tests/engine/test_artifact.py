@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,12 @@ def test_vectors_too_large_for_the_models_numbers_are_refused(tmp_path: Path) ->
         ({"name": "x" * 201}, r"has 201 characters"),
         ({"metrics": {"accuracy": float("nan")}}, r"cannot be written as JSON"),
         ({"recipe": {"config": object()}}, r"cannot be written as JSON"),
+        ({"task": "two\nlines"}, r"could not be read again: task: 'two\\nlines' is no line"),
+        ({"created": "yesterday"}, r"could not be read again: created: 'yesterday' is no moment"),
+        (
+            {"base": replace(base_of(backbone("t5")), layers=2), "prompt": SoftPrompt(deep=numbers(2, 2, 4, 3, 8))},
+            r"keys and values per layer, which the engine runs in decoder-only models alone",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_not_written(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -241,8 +248,7 @@ def test_folders_of_others_are_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("call", ["fsync", "rename"])
-@pytest.mark.parametrize("number", [0, 1, 2, 3, 5, 6])
+@pytest.mark.parametrize(("call", "number"), [("fsync", 0), ("fsync", 3), ("fsync", 6), ("rename", 0), ("rename", 1)])
 def test_a_failing_disk_leaves_the_old_one_intact(
     call: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,8 +262,6 @@ def test_a_failing_disk_leaves_the_old_one_intact(
         return real(*arguments)
 
     monkeypatch.setattr(os, call, failing)
-    if call == "rename" and number > 1:
-        pytest.skip("two renames suffice")
     with pytest.raises(ArtifactError, match=r"complaints could not be saved: No space left on device. What was there"):
         tuned(name="newer").save(folder)
     monkeypatch.undo()
@@ -284,7 +288,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda card: card.update(extra=1), r"extra: unknown"),
+        (lambda card: card.update(extra=1), r"'extra': unknown"),
         (lambda card: card.pop("task"), r"task: missing"),
         (
             lambda card: card.update(format_version=2),
@@ -300,16 +304,20 @@ def folder(tmp_path: Path) -> Path:
             lambda card: card.update(virtual_tokens=100),
             r"says 100 virtual tokens, answers by readout; its tensors say 7",
         ),
+        (
+            lambda card: card["base"].update(model_id="a\x1b[2Jb"),
+            r"base: model_id: 'a\\x1b\[2Jb' is no line of 1000 signs",
+        ),
         (lambda card: card["base"].update(hidden_size=64), r"does not fit together: prefix has the shape"),
-        (lambda card: card["base"].update(trust_remote_code=True), r"base: trust_remote_code: unknown"),
+        (lambda card: card["base"].update(trust_remote_code=True), r"base: 'trust_remote_code': unknown"),
         (lambda card: card["template"].update(text="{{output}}"), r"template: The template '{{output}}'"),
-        (lambda card: card["tensors"].update(prefix=[4, 32]), r"prefix: \(5, 32\), card: \(4, 32\)"),
-        (lambda card: card["tensors"].pop("suffix"), r"suffix: \(2, 32\), card: none"),
+        (lambda card: card["tensors"].update(prefix=[4, 32]), r"'prefix': \(5, 32\), card: \(4, 32\)"),
+        (lambda card: card["tensors"].pop("suffix"), r"'suffix': \(2, 32\), card: none"),
         (lambda card: card["files"].update({"../../x": {}}), r"files: '../../x' is not one of"),
         (lambda card: card["files"].pop(PROMPT), r"lists the tensor files \['readout.safetensors'\]"),
         (lambda card: card.update(readout=None), r"lists the tensor files"),
         (lambda card: card["readout"].update(layers=[1, -2]), r"readout: layers: -2 is no natural number"),
-        (lambda card: card["readout"]["tensors"].pop("bias"), r"bias: \(3,\), card: none"),
+        (lambda card: card["readout"]["tensors"].pop("bias"), r"'bias': \(3,\), card: none"),
     ],
 )
 def test_cards_that_are_not_sound_are_refused(change: Callable[[Any], Any], words: str, folder: Path) -> None:
@@ -361,7 +369,9 @@ def test_numbers_that_are_not_finite_are_refused(folder: Path) -> None:
 def test_tensors_the_card_does_not_know_are_refused(folder: Path) -> None:
     parts = {"prefix": numbers(5, 32), "suffix": numbers(2, 32), "calibration": numbers(3)}
     put(folder, PROMPT, dump_tensors({**parts, "weight": numbers(1)}))
-    with pytest.raises(ArtifactInvalid, match=r"holds other tensors than the card says \(weight: \(1,\), card: none\)"):
+    with pytest.raises(
+        ArtifactInvalid, match=r"holds other tensors than the card says \('weight': \(1,\), card: none\)"
+    ):
         TunedPrompt.load(folder)
 
 

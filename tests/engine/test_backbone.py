@@ -25,7 +25,7 @@ from softprompt.testing.tiny import tiny_model
 
 KINDS = ("llama", "gpt2", "qwen2", "mistral", "gemma", "gemma3", "granite")
 HIDDEN, LAYERS, WIDTH = 32, 2, 8
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=12, deadline=None)
 
 IDS = st.integers(3, 258)
 ROWS = st.lists(
@@ -330,6 +330,26 @@ def test_decoding_equals_a_loop_without_cache(
         for line, number in enumerate(left):
             answers[number].append(int(chosen[line]))
         state.step(chosen)
+
+
+@pytest.mark.parametrize(("kind", "heads"), [("llama", 2), ("gpt2", 4)])
+def test_a_tree_of_continuations_is_read_without_moving_the_state(kind: str, heads: int) -> None:
+    made, model = backbone(kind), plain(kind)
+    own = [soft_prompt(3, 2), soft_prompt(deep=2, heads=heads)]
+    asked = [(9, 8, 7), (6,), (5, 50, 55, 60, 65)]
+    groups = [Group(own[0], made.prefix(own[0], (40,)), 2), Group(own[1], made.prefix(own[1]), 1)]
+    state = made.prefill([Row(ids) for ids in asked], groups, room=4)
+    paths = [(30,), (30, 31), (30, 31, 32), (33,)]
+    visible = torch.tensor([[a == b[: len(a)] for a in paths] for b in paths])
+
+    hidden = state.branch(torch.tensor([p[-1] for p in paths]), torch.tensor([len(p) for p in paths]), visible)
+
+    for number, ids in enumerate(asked):
+        prompt, front = (own[0], (40,)) if number < 2 else (own[1], ())
+        for node, path in enumerate(paths):
+            close(made.logits(hidden[number, node]), next_logits(model, [*front, *ids], prompt, path))
+    state.step(torch.tensor([30, 33, 30]))
+    close(state.logits[1], next_logits(model, [40, *asked[1]], own[0], (33,)))
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])

@@ -1,4 +1,4 @@
-"""caikit's vectors: what `torch.save` wrote around one tensor is read, whatever else such a file can hold is refused."""
+"""caikit's vectors: what `torch.save` wrote around one tensor is read, whatever else a file can hold is refused."""
 
 from __future__ import annotations
 

@@ -193,10 +193,10 @@ def adapter(folder: Path, tensors: dict[str, Tensor] | None = None, **changes: A
         ({"num_virtual_tokens": 2}, r"holds 4 vectors, adapter_config.json says 2"),
         ({"num_virtual_tokens": "4"}, r"num_virtual_tokens '4' where a number above 0 belongs"),
         ({"token_dim": 64}, r"holds vectors 32 wide, adapter_config.json says 64"),
-        ({"tensors": {"weight": numbers(4, 32)}}, r"holds the tensors weight where 'prompt_embeddings' alone"),
+        ({"tensors": {"weight": numbers(4, 32)}}, r"holds the tensors 'weight' where 'prompt_embeddings' alone"),
         (
             {"tensors": {"prompt_embeddings": numbers(4, 32), "x": numbers(1)}},
-            r"holds the tensors prompt_embeddings, x where",
+            r"holds the tensors 'prompt_embeddings', 'x' where",
         ),
         ({"tensors": {"prompt_embeddings": numbers(4)}}, r"holds vectors of shape \[4\]"),
         ({"tensors": {"prompt_embeddings": torch.ones(4, 32, dtype=torch.int32)}}, r"of type I32"),

@@ -28,7 +28,7 @@ from softprompt.testing.tiny import tiny_model
 
 KINDS = ("t5", "mt5", "t5-scaled")
 HIDDEN, EOS = 32, 2
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=10, deadline=None)
 
 IDS = st.integers(3, 258)
 ROWS = st.lists(
@@ -205,7 +205,7 @@ ASKED = st.lists(st.lists(IDS, max_size=25), min_size=1, max_size=3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(asked=st.tuples(ASKED, ASKED, ASKED), drop=st.integers(0, 8), when=st.integers(0, 3))
 def test_decoding_equals_a_loop_without_cache(
     kind: str, asked: tuple[list[list[int]], ...], drop: int, when: int

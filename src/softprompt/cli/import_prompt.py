@@ -24,10 +24,12 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Make a tuned prompt of a PEFT adapter (prompt tuning, prefix tuning) or of caikit's vectors."""
-    chosen = None if template is None else Template(text=template)  # refused before the model is loaded
-    from softprompt.engine.import_prompt import import_prompt
+    from softprompt.engine.import_prompt import check_foreign, import_prompt
     from softprompt.engine.loading import load_model
 
+    # Loading the model may take minutes: what can be refused without it is refused first.
+    chosen = None if template is None else Template(text=template)
+    check_foreign(folder)
     found = import_prompt(folder, load_model(model), name=name or out.resolve().name, template=chosen)
     place = found.tuned.save(out)
     summary = {

@@ -142,7 +142,8 @@ class TunedPrompt:
                 f"{self.base.fingerprint[:12]}); the model at hand is {backbone.model_id or 'without a name'} "
                 f"(embeddings {there[:12]}), where its vectors mean nothing. Load {self.base.model_id}, or tune again."
             )
-        for name, tensor in self.prompt.tensors().items():
+        behind = {} if self.readout is None else self.readout.prompt.tensors()
+        for name, tensor in [*self.prompt.tensors().items(), *behind.items()]:
             if not bool(torch.isfinite(tensor.to(backbone.dtype)).all()):
                 raise ArtifactInvalid(
                     f"The {name} of {self.name!r} reaches {float(tensor.abs().max()):.3g}, too large for "
@@ -271,7 +272,7 @@ def _read(home: Path, name: str, card: Card, shapes: Mapping[str, tuple[int, ...
     if there != dict(shapes):
         odd = sorted(key for key in {*there, *shapes} if there.get(key) != shapes.get(key))
         shown = "; ".join(
-            f"{key[:40]}: {there.get(key, 'missing')}, card: {shapes.get(key, 'none')}" for key in odd[:5]
+            f"{key[:40]!r}: {there.get(key, 'missing')}, card: {shapes.get(key, 'none')}" for key in odd[:5]
         )
         refuse(home / name, f"holds other tensors than the card says ({shown})", "Export the tuned prompt again.")
     return tensors

@@ -23,6 +23,7 @@ FORMAT = "softprompt"
 VERSION = 1
 KINDS = ("causal", "seq2seq")
 MAX_NAME = 200
+MAX_LINE = 1000
 
 Shape = tuple[int, ...]
 
@@ -91,6 +92,8 @@ def dump_card(card: Card) -> bytes:
             f"The card of {card.name!r} cannot be written as JSON: {error}. recipe, data, metrics and versions take "
             "texts, finite numbers, lists and objects."
         ) from error
+    if problems := _problems(json.loads(data)):
+        raise ArtifactInvalid(f"The card of {card.name!r} could not be read again: {'; '.join(problems[:10])}.")
     if len(data) > MAX_JSON_BYTES:
         raise ArtifactInvalid(
             f"The card of {card.name!r} would have {len(data):,} bytes, more than the {MAX_JSON_BYTES:,} that are read "
@@ -108,13 +111,10 @@ def read_card(folder: Path) -> Card:
     version = content.get("format_version")
     if type(version) is int and version > VERSION:
         refuse(where, f"has format version {version}; this Softprompt reads up to {VERSION}", "Update Softprompt.")
-    problems = [] if version == VERSION and type(version) is int else [f"format_version: {version!r} is not {VERSION}"]
-    fields = {key: value for key, value in content.items() if key not in ("format", "format_version")}
-    problems += _compare(fields, _CARD)
-    if problems:
+    if problems := _problems(content):
         more = f" and {len(problems) - 10} more" if len(problems) > 10 else ""
         refuse(where, f"is no sound card: {'; '.join(problems[:10])}{more}", "Copy or export the tuned prompt again.")
-    return _card(fields, where)
+    return _card(content, where)
 
 
 def readme(card: Card) -> bytes:
@@ -156,17 +156,33 @@ def name_problem(name: str) -> str | None:
 _Check = Callable[[Any], str | None]
 
 
-def _compare(content: Mapping[str, Any], kinds: Mapping[str, _Check], place: str = "") -> list[str]:
-    problems = [f"{place}{key[:80]}: unknown" for key in content if key not in kinds]
-    problems += [f"{place}{key}: missing" for key in kinds if key not in content]
+def _problems(content: Mapping[str, Any]) -> list[str]:
+    version = content.get("format_version")
+    wrong = (
+        [] if type(version) is int and version == VERSION else [f"format_version: {_shown(version)} is not {VERSION}"]
+    )
+    fields = {key: value for key, value in content.items() if key not in ("format", "format_version")}
+    return wrong + _compare(fields, _CARD)
+
+
+def _compare(content: Mapping[str, Any], kinds: Mapping[str, _Check]) -> list[str]:
+    problems = [f"{key[:80]!r}: unknown" for key in content if key not in kinds]
+    problems += [f"{key}: missing" for key in kinds if key not in content]
     for key, check in kinds.items():
         if key in content and (problem := check(content[key])):
-            problems.append(f"{place}{key}: {problem}")
+            problems.append(f"{key}: {problem}")
     return problems
 
 
 def _text(value: Any) -> str | None:
     return None if isinstance(value, str) else f"{_shown(value)} is no text"
+
+
+def _line(value: Any) -> str | None:
+    """A text that can stand in a message: a stranger's line breaks and terminal codes stay out of it."""
+    if problem := _text(value):
+        return problem
+    return None if value.isprintable() and len(value) <= MAX_LINE else f"{_shown(value)} is no line of {MAX_LINE} signs"
 
 
 def _object(value: Any) -> str | None:
@@ -205,7 +221,7 @@ def _exactly(kinds: Mapping[str, _Check], *, or_null: bool = False) -> _Check:
     def whole(value: Any) -> str | None:
         if value is None and or_null:
             return None
-        return _object(value) or "; ".join(_compare(value, kinds)) or None
+        return _object(value) or "; ".join(_compare(value, kinds)[:5]) or None
 
     return whole
 
@@ -241,11 +257,11 @@ PROMPT_TENSORS = ("prefix", "suffix", "deep", "calibration")
 READOUT_TENSORS = ("center", "scale", "weight", "bias", "prompt.prefix", "prompt.suffix", "prompt.deep")
 TENSOR_FILES = ("prompt.safetensors", "readout.safetensors")
 _BASE: dict[str, _Check] = {
-    "model_id": _text,
-    "fingerprint": _text,
+    "model_id": _line,
+    "fingerprint": _line,
     "kind": _one_of(*KINDS),
     **dict.fromkeys(("hidden_size", "layers", "kv_heads", "head_dim"), _natural),
-    "dtype": _text,
+    "dtype": _line,
 }
 _READOUT: dict[str, _Check] = {
     "labels": _list_of(_text),
@@ -257,8 +273,8 @@ _READOUT: dict[str, _Check] = {
 _CARD: dict[str, _Check] = {
     "name": _name,
     "created": _moment,
-    "licence": _text,
-    "task": _text,
+    "licence": _line,
+    "task": _line,
     "base": _exactly(_BASE),
     "template": _template,
     "labels": _list_of(_text),
@@ -272,8 +288,9 @@ _CARD: dict[str, _Check] = {
 }
 
 
-def _card(fields: dict[str, Any], where: Path) -> Card:
+def _card(content: Mapping[str, Any], where: Path) -> Card:
     """A card whose fields have been checked."""
+    fields = {key: content[key] for key in _CARD}
     readout = fields["readout"]
     card = Card(
         **{

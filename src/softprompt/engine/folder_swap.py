@@ -13,6 +13,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from softprompt.engine.safe_files import reason
@@ -106,7 +107,8 @@ def _swap(new: Path, place: Path) -> None:
         if replaces:
             os.rename(old, place)
         raise
-    _sync(place.parent)
+    with suppress(OSError):  # it is in place; there is nothing left that could be undone
+        _sync(place.parent)
     if replaces:
         shutil.rmtree(old, ignore_errors=True)
 

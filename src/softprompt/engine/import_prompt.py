@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from softprompt.data.template import Template
 from softprompt.engine import caikit_format, peft_format
@@ -60,14 +60,27 @@ def import_prompt(folder: Path, backbone: Backbone, *, name: str, template: Temp
 
 def read_foreign(folder: Path, kind: str) -> ImportedVectors:
     """The vectors of a folder in any format that can be imported, for a model of that kind."""
+    if format_of(folder) == "peft":
+        return peft_format.read_adapter(folder)
+    return caikit_format.read_caikit(folder, kind)
+
+
+def check_foreign(folder: Path) -> None:
+    """Refuse what cannot be imported for any model, so that none has to be loaded first."""
+    if format_of(folder) == "peft":
+        peft_format.read_adapter(folder)
+
+
+def format_of(folder: Path) -> Literal["peft", "caikit"]:
+    """Which program wrote the folder."""
     if not folder.is_dir():
         refuse(folder, "is no folder", "Give the folder that PEFT or caikit wrote.")
     if is_tuned_prompt(folder):
         refuse(folder, "is a tuned prompt already", "Use it as it is.")
     if (folder / peft_format.CONFIG).exists():
-        return peft_format.read_adapter(folder)
+        return "peft"
     if any((folder / name).exists() for name in caikit_format.FILES.values()):
-        return caikit_format.read_caikit(folder, kind)
+        return "caikit"
     names = sorted(path.name for path in folder.iterdir())
     refuse(
         folder,

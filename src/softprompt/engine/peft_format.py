@@ -49,8 +49,8 @@ def read_adapter(folder: Path) -> ImportedVectors:
         _refuse_without_weights(folder)
     tensors = read_tensors(folder, WEIGHTS)
     if set(tensors) != {TENSOR}:
-        names = ", ".join(sorted(tensors)[:5]) or "none"
-        refuse(folder / WEIGHTS, f"holds the tensors {names[:200]} where {TENSOR!r} alone belongs", _AGAIN)
+        names = ", ".join(repr(name[:40]) for name in sorted(tensors)[:5]) or "none"
+        refuse(folder / WEIGHTS, f"holds the tensors {names} where {TENSOR!r} alone belongs", _AGAIN)
     vectors = tensors[TENSOR]
     if vectors.dim() != 2 or 0 in vectors.shape:
         refuse(folder / WEIGHTS, f"holds vectors of shape {list(vectors.shape)}, not [virtual tokens, width]", _AGAIN)
@@ -126,7 +126,7 @@ def _encoder_part(vectors: Tensor, config: Mapping[str, Any], folder: Path) -> t
 
 
 def _method(config: Mapping[str, Any], where: Path) -> str:
-    method = str(config.get("peft_type"))[:40]
+    method = "".join(filter(str.isprintable, str(config.get("peft_type"))[:40]))
     if method in ("PROMPT_TUNING", "PREFIX_TUNING"):
         return method
     why = {

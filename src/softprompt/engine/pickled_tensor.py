@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import pickletools
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,10 @@ def read_pickled_tensor(members: Mapping[str, bytes], where: Path) -> Tensor:
     if members.get("byteorder", b"little") != b"little":
         refuse(where, "was written on a big-endian machine", _ADVICE)
     try:
-        return _tensor(_only(_follow(program)), members)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pickletools decodes names by a way that warns of odd backslashes
+            claim = _only(_follow(program))
+        return _tensor(claim, members)
     except _Unknown as error:
         refuse(where, f"is refused: {error}", _ADVICE)
     # A broken program trips the machine in as many ways as there are instructions.

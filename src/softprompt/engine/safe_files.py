@@ -40,18 +40,20 @@ def read_file(folder: Path, name: str, limit: int) -> bytes:
         number = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         refuse(path, f"cannot be read: {reason(error)}", "Check the permissions of the folder.")
-    with os.fdopen(number, "rb") as stream:
-        facts = os.fstat(stream.fileno())
+    try:
+        facts = os.fstat(number)
         if not stat.S_ISREG(facts.st_mode):
             refuse(path, "is no plain file", "Only plain files are read.")
         if facts.st_size > limit:
             refuse(
                 path, f"has {facts.st_size:,} bytes, more than the {limit:,} allowed", "It is no file of this format."
             )
-        try:
-            return stream.read(limit)
-        except OSError as error:
-            refuse(path, f"cannot be read: {reason(error)}", "Check the disk.")
+        with os.fdopen(number, "rb", closefd=False) as stream:
+            return stream.read(facts.st_size)
+    except OSError as error:
+        refuse(path, f"cannot be read: {reason(error)}", "Check the disk.")
+    finally:
+        os.close(number)
 
 
 def read_json(folder: Path, name: str, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
@@ -82,7 +84,8 @@ def reason(error: BaseException) -> str:
     """The first line of an error, short, without a full stop."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     lines = words.strip().splitlines()
-    return (lines[0][:200] if lines else type(error).__name__).rstrip(".")
+    first = "".join(filter(str.isprintable, lines[0][:200])) if lines else ""
+    return (first or type(error).__name__).rstrip(".")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,159 @@
+"""One optimizer step of prompt tuning: ours against PEFT on padded batches, and against its own matrix products.
+
+    python benchmarks/step.py [--long FILE] [--batch-size 16] [--virtual-tokens 100] [--turns 12] [--quick]
+
+A step is forward, backward and AdamW on one batch; both sides see the same rows and start from the same vectors. The
+floor are the bare products that prompt tuning cannot do without: forward and input gradient of every linear layer for
+the tokens of the shared prefix (once) and of the rows (unpadded), and the output matrix at label positions.
+`--long FILE`: rows of long inputs (JSON array of {"input", "output"}), cut at 256 tokens, measured as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import alternate, batches, begin, encode, padded, parser, peft_model, plain_model, read_rows, record, table
+from torch import Tensor, nn
+
+from softprompt.engine.backbone import CausalBackbone
+from softprompt.engine.init import Start, initial_prompt
+from softprompt.engine.loading import load_model
+from softprompt.engine.optim import clip, make_optimizer
+from softprompt.engine.packing import Row, pack
+from softprompt.engine.soft_prompt import SoftPrompt
+
+RATE = 0.003
+Step = Callable[[int], float]
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.add_argument("--long", type=Path, help="rows of long inputs to measure as well")
+    made.add_argument("--long-tokens", type=int, default=256, help="where long inputs are cut")
+    made.add_argument("--batch-size", type=int, default=16)
+    made.add_argument("--virtual-tokens", type=int, default=100)
+    made.add_argument("--turns", type=int, default=12, help="measured turns on short rows")
+    made.add_argument("--long-turns", type=int, default=5, help="measured turns on long rows")
+    options = made.parse_args()
+    facts = begin(options)
+    backbone = load_model(options.model)
+    if not isinstance(backbone, CausalBackbone):
+        raise SystemExit("This benchmark compares decoder-only models.")
+    plain, _ = plain_model(options.model)
+    result = {"short": compare(options, "short rows", backbone, plain, options.rows, options.turns)}
+    if options.long:
+        result["long"] = compare(options, "long rows", backbone, plain, options.long, options.long_turns)
+    record(options, "step", facts, {"batch": options.batch_size, "virtual": options.virtual_tokens, **result})
+
+
+def compare(
+    options: argparse.Namespace, title: str, backbone: CausalBackbone, plain: Any, path: Path, turns: int
+) -> dict[str, Any]:
+    turns = min(turns, 3) if options.quick else turns
+    encoder, rows = encode(backbone.tokenizer, read_rows(path), options.long_tokens)
+    groups = batches(rows, options.batch_size)
+    start = initial_prompt(backbone, Start("prompt_tuning", "prefix", "vocabulary", "", (), options.virtual_tokens, 0, 73))
+    ours = our_step(backbone, start, groups, encoder.head)
+    peft = peft_step(plain, start, groups, encoder.head, encoder.end)
+    floor = Floor(backbone, options.virtual_tokens + len(encoder.head), groups)
+    tokens = sum(len(row.prompt) + len(row.target) for row in rows) / len(rows)
+    print(
+        f"\n{title}: {path.name}, batch {options.batch_size}, {options.virtual_tokens} virtual tokens, "
+        f"{tokens:.0f} tokens a row on average, {turns} turns"
+    )
+    print(f"loss of the first batch: ours {ours(0):.5f}, PEFT {peft(0):.5f}")
+    times = alternate({"ours": ours, "peft": peft, "floor": floor}, turns)
+    table(
+        ["", "seconds", "CPU s", "PEFT / it", "it / floor"],
+        [
+            [name, f"{t.median:.3f}", f"{sorted(t.cpu)[len(t.cpu) // 2]:.3f}"]
+            + [f"{times['peft'].over(t):.2f}", f"{t.over(times['floor']):.2f}"]
+            for name, t in times.items()
+        ],
+    )
+    return {
+        "turns": turns,
+        "seconds": {name: t.median for name, t in times.items()},
+        "wall": {name: t.wall for name, t in times.items()},
+        "speedup": times["peft"].over(times["ours"]),
+        "speedup_cpu": times["peft"].over(times["ours"], cpu=True),
+        "over_floor": times["ours"].over(times["floor"]),
+        "over_floor_cpu": times["ours"].over(times["floor"], cpu=True),
+    }
+
+
+def our_step(backbone: CausalBackbone, start: SoftPrompt, groups: Sequence[Sequence[Row]], head: Sequence[int]) -> Step:
+    current = start.parameters()
+    tensors = list(current.tensors().values())
+    optimizer = make_optimizer("adamw", tensors, RATE, 0.0)
+
+    def step(turn: int) -> float:
+        rows = groups[turn % len(groups)]
+        loss = float(backbone.add_gradient([rows], current, head))
+        clip(tensors, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return loss / sum(len(row.target) for row in rows)
+
+    return step
+
+
+def peft_step(
+    plain: Any, start: SoftPrompt, groups: Sequence[Sequence[Row]], head: Sequence[int], pad: int
+) -> Step:
+    assert start.prefix is not None
+    model = peft_model(plain, [start.prefix])
+    model.train()  # as its users do; the model has no dropout
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE)
+
+    def step(turn: int) -> float:
+        loss = model(**padded(groups[turn % len(groups)], head, pad)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return float(loss)
+
+    return step
+
+
+class Floor:
+    """The matrix products of a step and nothing else, into buffers that are there already."""
+
+    def __init__(self, backbone: CausalBackbone, prefix: int, groups: Sequence[Sequence[Row]]) -> None:
+        inner = backbone.model.base_model
+        self._weights = [m.weight for m in inner.layers.modules() if isinstance(m, nn.Linear)]
+        self._output = backbone.model.get_output_embeddings().weight
+        packed = [pack(rows) for rows in groups]
+        self._sizes = [(prefix, len(p.tokens), len(p.predict)) for p in packed]
+        self._room: dict[tuple[int, str], Tensor] = {}
+
+    @torch.no_grad()
+    def __call__(self, turn: int) -> float:
+        prefix, rows, labels = self._sizes[turn % len(self._sizes)]
+        for tokens in (prefix, rows):
+            for weight in self._weights:
+                torch.mm(self._buffer(tokens, weight.shape[1], "in"), weight.t(), out=self._buffer(tokens, len(weight), "y"))
+        output = self._output
+        torch.mm(self._buffer(labels, output.shape[1], "in"), output.t(), out=self._buffer(labels, len(output), "y"))
+        torch.mm(self._buffer(labels, len(output), "out"), output, out=self._buffer(labels, output.shape[1], "dx"))
+        for tokens in (rows, prefix):
+            for weight in reversed(self._weights):
+                torch.mm(self._buffer(tokens, len(weight), "out"), weight, out=self._buffer(tokens, weight.shape[1], "dx"))
+        return 0.0
+
+    def _buffer(self, tokens: int, width: int, use: str) -> Tensor:
+        """A piece of a buffer that all sizes of one width and use share: it stays as warm as a real step's tensors."""
+        key = (width, use)
+        most = max(max(sizes) for sizes in self._sizes)
+        if (width, use) not in self._room:
+            self._room[width, use] = torch.randn(most, width)
+        return self._room[key][:tokens]
+
+
+if __name__ == "__main__":
+    main()
