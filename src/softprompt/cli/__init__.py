@@ -22,6 +22,11 @@ from softprompt.errors import SoftpromptError
 COMMANDS = {
     "models": "Foundation models: list, show, pull.",
     "data": "Datasets: check, repair, split.",
+    "tune": "Tune a soft prompt on labelled rows.",
+    "generate": "Ask a foundation model or a tuned prompt.",
+    "evaluate": "Compare prompting, a linear model and tuned prompts on held-out rows.",
+    "import": "Bring in a prompt from PEFT or caikit.",
+    "demo": "The whole lab on the sample task: check, tune, prove.",
 }
 """Name of the command and its line in the help. The module has the same name and an `app`, or a function `command`."""
 

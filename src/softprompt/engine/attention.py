@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from softprompt.errors import ModelUnsupported
+
 NAME = "softprompt"
 FAR = -1e30  # finite, so that a fully masked line gives a plain mean and never NaN
 
@@ -86,6 +88,8 @@ class RowStore:
             shape = (*key.shape[:2], self.room, key.shape[3])
             self.keys[layer], self.values[layer] = key.new_zeros(shape), value.new_zeros(shape)
         end = self.length + key.shape[2]
+        if end > self.room:
+            raise ValueError(f"{end} tokens do not fit into the {self.room} places made at prefill")
         self.keys[layer][:, :, self.length : end] = key
         self.values[layer][:, :, self.length : end] = value
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
@@ -174,13 +178,14 @@ def _attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     layout: Capture | Rows | None = None,
-    **_: Any,
+    **rest: Any,
 ) -> tuple[Tensor, None]:
     """What the transformers library calls in place of its own attention; the layout travels as a keyword."""
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if layout is None:
-        out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
-        return out.transpose(1, 2), None
+        raise RuntimeError("this model is wrapped by Softprompt: call the backbone, or load the model once more")
+    if rest.get("softcap") is not None:
+        raise ModelUnsupported("This architecture caps its attention scores, which is not built in.")
     return layout.attend(int(module.layer_idx), query, key, value, scale), None  # type: ignore[arg-type]
 
 

@@ -79,7 +79,8 @@ class CausalBackbone:
     @cached_property
     def embedding_rms(self) -> float:
         """Root mean square of the embeddings: the unit in which learning rates are given."""
-        return float(self.embedding.float().pow(2).mean().sqrt())
+        scale = float(getattr(self.model.get_input_embeddings(), "embed_scale", 1.0))  # Gemma 3 scales inside
+        return float(self.embedding.float().pow(2).mean().sqrt()) * scale
 
     @property
     def hidden_size(self) -> int:
@@ -92,7 +93,12 @@ class CausalBackbone:
     @property
     def context(self) -> int:
         """Longest text in tokens, virtual tokens included."""
-        return int(getattr(self.model.config, "max_position_embeddings", 0) or 1_000_000)
+        config = self.model.config
+        longest = int(getattr(config, "max_position_embeddings", 0) or 1_000_000)
+        # Every token sees all of its prefix here, so texts have to stay inside the shortest window.
+        slides = "sliding_attention" in (getattr(config, "layer_types", None) or ["sliding_attention"])
+        window = getattr(config, "sliding_window", None) if slides else None
+        return min(longest, int(window)) if window else longest
 
     @property
     def device(self) -> torch.device:

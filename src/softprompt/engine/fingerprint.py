@@ -16,10 +16,13 @@ _known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 def fingerprint(model: Any) -> str:
-    """SHA-256 of the input embedding table's shape and float32 bytes; computed once per model object."""
+    """SHA-256 of the input embedding table's shape and its numbers in bfloat16; computed once per model object.
+
+    Rounded, so that a model loaded in float32 and the same model served in bfloat16 are one.
+    """
     if (known := _known.get(model)) is not None:
         return known
-    table = model.get_input_embeddings().weight.detach().to("cpu", torch.float32).contiguous()
+    table = model.get_input_embeddings().weight.detach().to("cpu", torch.bfloat16).contiguous()
     digest = hashlib.sha256(repr(tuple(table.shape)).encode())
-    digest.update(memoryview(table.numpy()).cast("B"))
+    digest.update(memoryview(table.view(torch.int16).numpy()).cast("B"))
     return _known.setdefault(model, digest.hexdigest())

@@ -86,12 +86,16 @@ class Answer:
 
 @torch.inference_mode()
 def make_ready(
-    backbone: Backbone, encoder: Encoder, prompt: SoftPrompt | None = None, labels: Sequence[str] = ()
+    backbone: Backbone,
+    encoder: Encoder,
+    prompt: SoftPrompt | None = None,
+    labels: Sequence[str] = (),
+    prefix: PrefixCache | None = None,
 ) -> Ready:
-    """Compute what all rows of a prompt share. With `labels`, nothing but these will be said."""
+    """Compute what all rows of a prompt share (or take `prefix`). With `labels`, nothing but these will be said."""
     prompt = prompt or SoftPrompt()
     guard = Trie.of([encoder.target(label) for label in labels]) if labels else None
-    return Ready(encoder, prompt, backbone.prefix(prompt, encoder.head), guard)
+    return Ready(encoder, prompt, prefix or backbone.prefix(prompt, encoder.head), guard)
 
 
 @torch.inference_mode()
@@ -243,6 +247,8 @@ def _limit(backbone: Backbone, request: Request, row: Row) -> tuple[int, str]:
     """Most tokens this row may get, and what its end is called when it reaches them."""
     if request.ready.guard is not None:
         return max(len(path) for path in request.ready.guard.paths), "max_tokens"
+    if backbone.kind == "seq2seq":  # the answer stands in the decoder, not behind the input
+        return request.config.max_new_tokens, "max_tokens"
     used = request.ready.prompt.virtual_tokens + len(request.ready.encoder.head) + len(row.prompt)
     room = max(backbone.context - used, 0)
     if room < request.config.max_new_tokens:

@@ -97,7 +97,7 @@ def _vectors(backbone: Backbone, init: Init, ids: Sequence[int], count: int, gen
     else:
         whole = list(ids) * -(-count // len(ids))
         chosen = torch.tensor(whole[:count], dtype=torch.long)
-    return table[chosen.to(table.device)].detach().float().clone()
+    return backbone.embed(chosen.to(table.device)).detach().float().clone()
 
 
 @torch.no_grad()

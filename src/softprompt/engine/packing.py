@@ -61,6 +61,8 @@ def pack(rows: Sequence[Row], suffix: int | Sequence[range] = 0) -> Packed:
         rows: what to pack.
         suffix: how many suffix vectors every row has, or which ones each row has (numbers in a table of vectors).
     """
+    if not rows:
+        raise ValueError("no rows to pack")
     ranges = [range(suffix)] * len(rows) if isinstance(suffix, int) else suffix
     tokens: list[int] = []
     predict: list[int] = []

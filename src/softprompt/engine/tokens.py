@@ -14,6 +14,7 @@ from typing import Any
 
 from softprompt.data.template import Template
 from softprompt.engine.packing import Row
+from softprompt.errors import ParameterInvalid
 
 _PROBES = ("a", "The", "1", "(", "é", "Why")
 
@@ -25,7 +26,7 @@ class Encoder:
     Attributes:
         tokenizer: of the transformers library, a fast one.
         template: how an input becomes a prompt.
-        max_input_tokens: longest prompt (head, input and cue; virtual tokens apart); 0: no limit.
+        max_input_tokens: longest prompt, not counting virtual tokens and the frozen instruction; 0: no limit.
         share_head: split off what all rows have in front (causal models), or leave rows whole.
     """
 
@@ -56,8 +57,8 @@ class Encoder:
 
     def target(self, text: str, *, end: bool = True) -> list[int]:
         """Ids of an answer, as they follow the cue."""
-        ids = self.tokenizer(self.gap + text, add_special_tokens=False)["input_ids"]
-        return [*ids, self.end] if end else list(ids)
+        ids = self._bare(self.gap + text)
+        return [*ids, self.end] if end else ids
 
     @property
     def end(self) -> int:
@@ -83,32 +84,50 @@ class Encoder:
     @cached_property
     def _tail(self) -> int:
         """Ids that the tokenizer puts behind every text: the end token of T5, nothing in causal models."""
-        return int(self._ids("a")[-1] == self.end)
+        return int(not self.share_head and self._ids("a")[-1] == self.end)
 
     def _prompt(self, text: str) -> tuple[list[int], bool]:
         ids = self._behind_head(text)
-        limit = self.max_input_tokens - len(self.head) if self.max_input_tokens else 0
-        if not self.max_input_tokens or len(ids) <= limit:
+        if not self.max_input_tokens:
+            return ids, False
+        limit = self.max_input_tokens + self._instruction_length - len(self.head)
+        if len(ids) <= limit:
             return ids, False
         lead = 0 if self.share_head else len(self._front)
         room = max(1, limit - lead - self._cue_length - self._tail)
-        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        asked = {"add_special_tokens": False, "split_special_tokens": True, "return_offsets_mapping": True}
+        offsets = self.tokenizer(text, **asked)["offset_mapping"]
         # Tokens at the seams may differ by one from those of the text alone: shorten until it fits.
         for keep in range(min(room, len(offsets)), -1, -1):
             ids = self._behind_head(text[: offsets[keep - 1][1]] if keep else "")
             if len(ids) <= limit:
-                break
-        return ids, True
+                return ids, True
+        raise ParameterInvalid(
+            f"The template's own text takes {len(self.head) + len(ids) - self._instruction_length} tokens; "
+            f"{self.max_input_tokens} are allowed for it and the input. Allow more (max_input_tokens), or shorten it."
+        )
 
     def _behind_head(self, text: str) -> list[int]:
         rendered = self.template.render(text)
         ids, head = self._ids(rendered), list(self.head)
         if ids[: len(head)] == head and len(ids) > len(head):
             return ids[len(head) :]
-        return self.tokenizer(text + self.template.cue, add_special_tokens=False)["input_ids"] or [self.end]
+        return self._bare(text + self.template.cue) or [self.end]
+
+    @cached_property
+    def _instruction_length(self) -> int:
+        """Ids of the frozen instruction, which no limit counts."""
+        return len(self._bare(f"{self.template.instruction}\n")) if self.template.instruction else 0
 
     def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text)["input_ids"])
+        """Ids of a whole prompt, with what the model wants at its beginning (T5: and at its end)."""
+        ids = list(self.tokenizer(text, split_special_tokens=True)["input_ids"])
+        # Between a cue and its answer no end of text may stand.
+        return ids[:-1] if self.share_head and len(ids) > 1 and ids[-1] == self.end else ids
+
+    def _bare(self, text: str) -> list[int]:
+        """Ids of a piece of text; names of special tokens in it are plain letters, whoever wrote them."""
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def _common(lines: list[list[int]]) -> int:

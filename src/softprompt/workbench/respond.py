@@ -1,0 +1,166 @@
+"""Ask a foundation model or a tuned prompt: one call for text, guarded text, scored labels and label readouts.
+
+Covers: prompts with instruction and examples, tuned prompts from a folder, keys and values computed once and kept.
+Does not cover: queues, servers, files of questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from softprompt.data.records import Example
+from softprompt.data.template import Template
+from softprompt.engine.artifact import TunedPrompt, is_tuned_prompt
+from softprompt.engine.generate import Answer, OnText, Ready, Request, make_ready
+from softprompt.engine.generate import generate as decode
+from softprompt.engine.loading import load_model
+from softprompt.engine.read_label import read_labels
+from softprompt.engine.score import confidence, label_scores
+from softprompt.engine.tokens import Encoder
+from softprompt.errors import ParameterInvalid
+from softprompt.params import GenerateConfig
+
+if TYPE_CHECKING:
+    from softprompt.engine.backbone import Backbone
+
+Way = Literal["auto", "text", "guard", "score", "readout"]
+"""How an answer is found: auto takes the readout where there is one."""
+
+
+@dataclass(frozen=True)
+class Responder:
+    """Something that answers: a model, and what stands around each input.
+
+    Attributes:
+        backbone: the frozen model.
+        ready: the prompt with its keys and values.
+        labels: known answers, if there are some.
+        tuned: the tuned prompt behind it, if it is one.
+        name: for people.
+    """
+
+    backbone: Backbone
+    ready: Ready
+    labels: tuple[str, ...] = ()
+    tuned: TunedPrompt | None = None
+    name: str = ""
+
+    @classmethod
+    def prompted(
+        cls,
+        backbone: Backbone,
+        *,
+        instruction: str = "",
+        shots: Sequence[Example] = (),
+        labels: Sequence[str] = (),
+        template: Template | None = None,
+    ) -> Responder:
+        """A foundation model asked in words: instruction, solved examples, question."""
+        form = replace(template or Template(), instruction=instruction)
+        form = form.with_shots([(shot.input, shot.output) for shot in shots])
+        encoder = Encoder(backbone.tokenizer, form, share_head=backbone.kind == "causal")
+        name = f"{len(shots)}-shot" if shots else "zero-shot"
+        return cls(backbone, make_ready(backbone, encoder), tuple(labels), None, name)
+
+    @classmethod
+    def of(cls, backbone: Backbone, tuned: TunedPrompt) -> Responder:
+        """A tuned prompt on its model (which is checked)."""
+        tuned.check_base(backbone)
+        longest = int(tuned.recipe.get("config", {}).get("max_input_tokens", 0))
+        encoder = Encoder(backbone.tokenizer, tuned.template, longest, backbone.kind == "causal")
+        return cls(backbone, make_ready(backbone, encoder, tuned.prompt), tuned.labels, tuned, tuned.name)
+
+    def answer(
+        self,
+        texts: Sequence[str],
+        config: GenerateConfig | None = None,
+        *,
+        way: Way = "auto",
+        on_text: OnText | None = None,
+    ) -> list[Answer]:
+        """Answer each text.
+
+        Args:
+            texts: inputs, bare: the template is put around them here.
+            config: decoding parameters of the text path.
+            way: generated text, text that can only be a known answer, the best scored answer, or the label readout.
+            on_text: told each new piece of generated text.
+        """
+        readout = self.tuned.readout if self.tuned else None
+        if way == "auto":
+            way = "readout" if readout is not None else "text"
+        if way == "readout":
+            if readout is None:
+                raise ParameterInvalid(f"{self.name or 'This prompt'} has no label readout. Ask for text or guard.")
+            return read_labels(self.backbone, readout, texts, self.ready.encoder.max_input_tokens)
+        if way in ("guard", "score") and not self.labels:
+            raise ParameterInvalid(f"{way}: {self.name or 'this prompt'} knows no set of answers.")
+        if way == "score":
+            return self._scored(texts)
+        ready = self._guarded if way == "guard" else self.ready
+        return decode(self.backbone, [Request(t, ready, config or GenerateConfig()) for t in texts], on_text)
+
+    @property
+    def _guarded(self) -> Ready:
+        return make_ready(self.backbone, self.ready.encoder, self.ready.prompt, self.labels, self.ready.prefix)
+
+    def _scored(self, texts: Sequence[str]) -> list[Answer]:
+        """The known answer with the best (calibrated) score; nothing is decoded."""
+        scores = label_scores(self.backbone, self.ready, texts, self.labels)
+        sure, best = confidence(scores, self.tuned.calibration if self.tuned else None).max(dim=1)
+        encoder = self.ready.encoder
+        return [
+            Answer(
+                input=text,
+                output=self.labels[int(label)],
+                input_tokens=len(encoder.head) + len(encoder.row(text).prompt),
+                virtual_tokens=self.ready.prompt.virtual_tokens,
+                generated_tokens=0,
+                stop_reason="label",
+                confidence=float(p),
+            )
+            for text, p, label in zip(texts, sure, best, strict=True)
+        ]
+
+
+def generate(
+    model: str | Path | Backbone | Responder,
+    texts: str | Sequence[str],
+    *,
+    config: GenerateConfig | None = None,
+    instruction: str = "",
+    shots: Sequence[Example] = (),
+    labels: Sequence[str] = (),
+    way: Way = "auto",
+    on_text: OnText | None = None,
+) -> list[Answer]:
+    """Answer texts with a model id, a tuned prompt's folder, a loaded model or a responder.
+
+    With a tuned prompt, instruction and examples are not sent: what it knows stands in its vectors.
+    """
+    responder = open_responder(model, instruction=instruction, shots=shots, labels=labels)
+    asked = [texts] if isinstance(texts, str) else list(texts)
+    with torch.inference_mode():
+        return responder.answer(asked, config, way=way, on_text=on_text)
+
+
+def open_responder(
+    model: str | Path | Backbone | Responder,
+    *,
+    instruction: str = "",
+    shots: Sequence[Example] = (),
+    labels: Sequence[str] = (),
+) -> Responder:
+    """Whatever was named, ready to answer."""
+    if isinstance(model, Responder):
+        return model
+    if isinstance(model, str | Path) and is_tuned_prompt(model):
+        tuned = TunedPrompt.load(model)
+        return Responder.of(load_model(tuned.base.model_id), tuned)
+    backbone = load_model(model) if isinstance(model, str | Path) else model
+    return Responder.prompted(backbone, instruction=instruction, shots=shots, labels=labels)

@@ -1,0 +1,327 @@
+"""From labelled rows to a tuned prompt on disk: the whole of `softprompt tune`, without a terminal.
+
+Covers: reading and unwrapping the rows, the task, validation rows, the text path, label calibration, the label readout
+and the choice whether it is kept, checkpoints and resuming. Does not cover: how numbers are shown, evaluation on test
+rows (`evaluate`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from softprompt.data.labels import detect_task, labels_of, split_labels
+from softprompt.data.metrics import exact, rouge_l
+from softprompt.data.read import read_examples
+from softprompt.data.records import Example
+from softprompt.data.split import split
+from softprompt.data.template import Template
+from softprompt.data.wrapper import strip_examples
+from softprompt.engine import events, readout_fit
+from softprompt.engine import tune as loop
+from softprompt.engine.artifact import TunedPrompt, base_of, versions_here
+from softprompt.engine.defaults import Recipe, resolve
+from softprompt.engine.generate import Request, generate, make_ready
+from softprompt.engine.init import initial_prompt
+from softprompt.engine.loading import load_model
+from softprompt.engine.score import calibration, label_scores
+from softprompt.engine.soft_prompt import SoftPrompt
+from softprompt.engine.tokens import Encoder
+from softprompt.errors import ModelUnsupported, ParameterInvalid
+from softprompt.params import GenerateConfig, Task, TuneConfig
+
+if TYPE_CHECKING:
+    from softprompt.engine.backbone import Backbone
+
+Rows = str | Path | Sequence[Example]
+
+CALIBRATION_ROWS = 64
+"""Training inputs that stand for all inputs when the labels' average scores are taken."""
+LABEL_TASKS = ("classification", "multilabel")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished tuning run.
+
+    Attributes:
+        tuned: the prompt, also in `out` if a folder was given.
+        updates: optimizer updates of the text path.
+        epochs: one record per epoch.
+        seconds: of everything, loading the model apart.
+        tokens: prompt and target tokens read while training.
+        notes: choices that were made, in words.
+    """
+
+    tuned: TunedPrompt
+    out: Path | None
+    updates: int
+    epochs: tuple[dict[str, Any], ...]
+    seconds: float
+    tokens: int
+    notes: tuple[str, ...]
+
+
+def tune(
+    train: Rows,
+    *,
+    model: str | Path | Backbone,
+    out: str | Path | None = None,
+    config: TuneConfig | None = None,
+    validation: Rows | float | None = None,
+    resume: bool = False,
+    name: str = "",
+    listener: events.Listener = events.ignore,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Tune a prompt for a frozen model on labelled rows.
+
+    Args:
+        train: a file (JSONL, JSON array, CSV) or examples.
+        model: id of the catalogue, folder, or a loaded model.
+        out: folder of the tuned prompt; checkpoints lie beside it in `OUT.run`.
+        config: the person's choices; what is left open is filled in and said.
+        validation: held-out rows: a file, examples, or a share of the training rows. The best epoch by them is kept.
+        resume: go on from the last checkpoint of the same run.
+        name: of the tuned prompt; the folder's name if empty.
+        listener: told of every step.
+        should_stop: asked after every update.
+
+    Raises:
+        DataError, ModelError, ParameterInvalid, TuningError: with what to do.
+    """
+    job = _Job(config or TuneConfig(), listener)
+    job.read(train, validation)
+    backbone = load_model(model) if isinstance(model, str | Path) else model
+    began = time.monotonic()
+    folder = Path(out) if out is not None else None
+    outcome, encoder = job.text_path(backbone, folder, resume, should_stop)
+    fitted = job.readout(backbone, outcome)
+    offset = job.calibrate(backbone, encoder, outcome)
+    history = outcome.history if outcome else ()
+    tuned = TunedPrompt(
+        name=name or (folder.name if folder else "tuned"),
+        base=base_of(backbone),
+        task=job.task,
+        prompt=outcome.prompt if outcome else SoftPrompt(),
+        template=encoder.template,
+        labels=job.labels,
+        calibration=offset,
+        readout=fitted.readout if fitted else None,
+        recipe=job.recipe_record(),
+        data=job.data_record(),
+        metrics=job.metrics_record(history, fitted),
+        versions=versions_here(),
+    )
+    saved = tuned.save(folder) if folder else None
+    if folder:
+        shutil.rmtree(_side(folder), ignore_errors=True)
+    return Run(
+        tuned=tuned,
+        out=saved,
+        updates=outcome.updates if outcome else 0,
+        epochs=history,
+        seconds=time.monotonic() - began,
+        tokens=job.tokens,
+        notes=tuple(job.notes),
+    )
+
+
+@dataclass
+class _Job:
+    """One run's rows and choices, filled step by step."""
+
+    config: TuneConfig
+    listener: events.Listener
+    task: Task = "generation"
+    train: list[Example] = field(default_factory=list)
+    held: list[Example] = field(default_factory=list)
+    labels: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    recipe: Recipe | None = None
+    tokens: int = 0
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self.listener(events.Note(text))
+
+    def read(self, train: Rows, validation: Rows | float | None) -> None:
+        """Rows, without what is wrapped around all of them, and their task."""
+        self.train = self._unwrapped(train, "training")
+        self.task = detect_task(self.train) if self.config.task == "auto" else self.config.task
+        if self.config.task == "auto":
+            self.note(f"task: {self.task}, seen from the outputs")
+        if isinstance(validation, float):
+            self.train, self.held = split(self.train, validation, self.config.seed, task=self.task)
+        elif validation is not None:
+            self.held = self._unwrapped(validation, "validation")
+        if self.task in LABEL_TASKS:
+            self.labels = tuple(sorted({example.output for example in self.train}))
+            if self.task == "classification" and len(self.labels) > 10:
+                self.note(f"{len(self.labels)} classes: IBM's tuning studio allows 10, fewer learn better")
+
+    def text_path(
+        self, backbone: Backbone, folder: Path | None, resume: bool, should_stop: Callable[[], bool]
+    ) -> tuple[loop.Outcome | None, Encoder]:
+        """Train the vectors through the vocabulary (unless only a readout is wanted)."""
+        template = Template(self.config.template, self.config.instruction)
+        encoder = Encoder(backbone.tokenizer, template, self.config.max_input_tokens, backbone.kind == "causal")
+        if self.config.readout == "only":
+            return None, encoder
+        self.recipe = resolve(backbone, self.config, len(self.train), self.labels, self.default_instruction())
+        for sentence in self.recipe.notes:
+            self.note(sentence)
+        rows = encoder.rows([e.input for e in self.train], [e.output for e in self.train])
+        cut = sum(row.cut for row in rows)
+        if cut:
+            self.note(f"{cut} of {len(rows)} inputs are longer than {self.config.max_input_tokens} tokens and were cut")
+        limit = self.config.max_output_tokens
+        rows = [replace(row, target=row.target[:limit]) for row in rows]
+        self.tokens = self.recipe.schedule.epochs * sum(len(r.prompt) + len(r.target) for r in rows)
+        keep = None
+        if folder is not None:
+            side = _side(folder)
+            if not resume:
+                shutil.rmtree(side, ignore_errors=True)
+            keep = loop.Keep(side / "checkpoint.safetensors", self.config.checkpoint_seconds, self._key(backbone))
+        outcome = loop.run(
+            backbone,
+            initial_prompt(backbone, self.recipe.start),
+            rows,
+            encoder.head,
+            self.recipe.schedule,
+            validate=self._validation(backbone, encoder) if self.held else None,
+            listener=self.listener,
+            keep=keep,
+            should_stop=should_stop,
+        )
+        return outcome, encoder
+
+    def readout(self, backbone: Backbone, outcome: loop.Outcome | None) -> readout_fit.Fitted | None:
+        """Fit the label readout; keep it where it reads labels better than the vocabulary says them."""
+        wanted = self.config.readout
+        if wanted == "off" or not self.labels:
+            if wanted == "only":
+                raise ParameterInvalid('readout "only": this task has no label set to read.')
+            return None
+        if backbone.kind != "causal":
+            if wanted == "only":
+                raise ModelUnsupported("Label readouts need a decoder-only model; use readout off.")
+            self.note("no label readout: it needs a decoder-only model")
+            return None
+        fitted = readout_fit.fit(
+            backbone,
+            self.train,
+            Template(self.config.template, self.config.instruction or self.default_instruction()),
+            lambda answer: labels_of(answer, self.task),
+            max_input_tokens=self.config.max_input_tokens,
+            seed=self.config.seed,
+        )
+        best = fitted.chosen
+        self.note(
+            f"label readout: layers {', '.join(map(str, best.layers))} ({' and '.join(best.places)}), ridge "
+            f"{best.ridge:g}, {best.exact:.2f} exact in {readout_fit.FOLDS}-fold cross-validation on the training rows"
+        )
+        text = _best_metric(outcome)
+        if wanted == "auto" and text is not None and text > best.exact:
+            self.note(f"the readout is left out: the generated text reaches {text:.2f} exact on the validation rows")
+            return None
+        return fitted
+
+    def calibrate(
+        self, backbone: Backbone, encoder: Encoder, outcome: loop.Outcome | None
+    ) -> torch.Tensor | None:
+        """Average score of each label over training inputs."""
+        if not self.labels or outcome is None:
+            return None
+        ready = make_ready(backbone, encoder, outcome.prompt)
+        texts = [example.input for example in self.train[:CALIBRATION_ROWS]]
+        return calibration(label_scores(backbone, ready, texts, self.labels))
+
+    def default_instruction(self) -> str:
+        """What the vectors start from and what stands in front of a readout, if the person gave no words."""
+        if self.config.init_text or self.config.instruction:
+            return self.config.init_text or self.config.instruction
+        if self.task == "multilabel":
+            known = sorted({part for label in self.labels for part in split_labels(label)})
+            return f"Decide which of these labels apply to the following text: {', '.join(known)}."
+        if self.task == "classification":
+            return f"Classify the following text as one of these labels: {', '.join(self.labels)}."
+        if self.task == "summarization":
+            return "Summarize the following text in the style of the examples."
+        return "Answer the following input in the style of the examples."
+
+    def recipe_record(self) -> dict[str, Any]:
+        chosen = {"chosen": asdict(self.recipe.schedule)} if self.recipe else {}
+        return {"config": asdict(self.config), **chosen, "notes": list(self.notes)}
+
+    def data_record(self) -> dict[str, Any]:
+        return {"sha256": content_hash(self.train), "rows": len(self.train), "validation_rows": len(self.held)}
+
+    def metrics_record(
+        self, history: Sequence[dict[str, Any]], fitted: readout_fit.Fitted | None
+    ) -> dict[str, Any]:
+        record: dict[str, Any] = {"epochs": list(history)}
+        if fitted:
+            record["readout"] = {"cross_validation": asdict(fitted.chosen), "folds": readout_fit.FOLDS}
+        return record
+
+    def _unwrapped(self, rows: Rows, which: str) -> list[Example]:
+        examples = read_examples(rows) if isinstance(rows, str | Path) else list(rows)
+        bare, wrapper = strip_examples(examples)
+        if wrapper:
+            self.note(
+                f"all {which} inputs are wrapped alike ({wrapper.prefix.strip()[:40]!r} … "
+                f"{wrapper.suffix.strip()[-40:]!r}); the wrapper was taken off"
+            )
+        return bare
+
+    def _validation(self, backbone: Backbone, encoder: Encoder) -> Callable[[SoftPrompt], loop.Validation]:
+        """Loss and metric of a prompt on the held-out rows."""
+        texts, golds = [e.input for e in self.held], [e.output for e in self.held]
+        rows = encoder.rows(texts, golds)
+        longest = max(len(row.target) for row in rows)
+
+        @torch.inference_mode()
+        def validate(prompt: SoftPrompt) -> loop.Validation:
+            ready = make_ready(backbone, encoder, prompt)
+            losses = [
+                backbone.token_losses(rows[i : i + 16], prompt, encoder.head, shared=ready.prefix)[0]
+                for i in range(0, len(rows), 16)
+            ]
+            config = GenerateConfig(max_new_tokens=min(longest + 4, self.config.max_output_tokens))
+            said = [a.output for a in generate(backbone, [Request(text, ready, config) for text in texts])]
+            values = exact(said, golds) if self.labels else rouge_l(said, golds)
+            return loop.Validation(float(torch.cat(losses).mean()), sum(values) / len(values))
+
+        return validate
+
+    def _key(self, backbone: Backbone) -> str:
+        """Digest of everything that decides where the run ends."""
+        config = {k: v for k, v in asdict(self.config).items() if k not in ("checkpoint_seconds", "readout")}
+        parts = [base_of(backbone).fingerprint, content_hash(self.train), content_hash(self.held), config]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def content_hash(examples: Sequence[Example]) -> str:
+    """SHA-256 of inputs and outputs in their order."""
+    lines = (json.dumps([example.input, example.output], ensure_ascii=False) for example in examples)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _side(folder: Path) -> Path:
+    """Where the run keeps its checkpoint until the tuned prompt is whole."""
+    return folder.with_name(folder.name + ".run")
+
+
+def _best_metric(outcome: loop.Outcome | None) -> float | None:
+    found = [record["metric"] for record in outcome.history if record["metric"] is not None] if outcome else []
+    return max(found, default=None)  # type: ignore[type-var]
