@@ -220,7 +220,7 @@ class _Job:
         fitted = readout_fit.fit(
             backbone,
             self.train,
-            Template(self.config.template, self.config.instruction or self.default_instruction()),
+            Template(self.config.template, self.config.instruction),
             lambda answer: labels_of(answer, self.task),
             max_input_tokens=self.config.max_input_tokens,
             seed=self.config.seed,
@@ -247,7 +247,7 @@ class _Job:
         return calibration(label_scores(backbone, ready, texts, self.labels))
 
     def default_instruction(self) -> str:
-        """What the vectors start from and what stands in front of a readout, if the person gave no words."""
+        """What the vectors start from, if the person gave no words."""
         if self.config.init_text or self.config.instruction:
             return self.config.init_text or self.config.instruction
         if self.task == "multilabel":
