@@ -4,8 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 TORCH := torch==2.13.0
-# The build for CPUs; for a GPU: make install TORCH_INDEX=https://download.pytorch.org/whl/cu130
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# More words for pip where torch is concerned, such as an index of builds for your hardware.
+TORCH_ARGS ?=
 # Twice quiet: errors only.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 # Two workers with one thread each: more threads than cores make torch slower.
@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "Softprompt needs Python 3.11 or newer; name one: make install PYTHON=/path/to/python" >&2; exit 1; }
 	@$(BIN)/python -c "from importlib.metadata import version as v; import sys; \
 		sys.exit(v('torch').split('+')[0] != '$(TORCH)'.split('==')[1])" 2>/dev/null \
-		|| $(PIP) --retries 1 --extra-index-url $(TORCH_INDEX) -c constraints.txt $(TORCH)
+		|| $(PIP) $(TORCH_ARGS) -c constraints.txt $(TORCH)
 	@$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 

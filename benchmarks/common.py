@@ -119,7 +119,9 @@ def alternate(measures: dict[str, Callable[[int], object]], turns: int, warmup: 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
     for line in [head, *lines]:
-        cells = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))]
+        cells = [
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ]
         print("  ".join(cells))
 
 
@@ -136,7 +138,9 @@ def record(options: argparse.Namespace, name: str, facts: dict[str, Any], result
 def read_rows(path: Path, count: int | None = None) -> list[tuple[str, str]]:
     """(input, output) pairs of a JSON-lines file or a JSON array."""
     text = path.read_text(encoding="utf-8")
-    found = json.loads(text) if text.lstrip().startswith("[") else [json.loads(t) for t in text.splitlines() if t.strip()]
+    found = (
+        json.loads(text) if text.lstrip().startswith("[") else [json.loads(t) for t in text.splitlines() if t.strip()]
+    )
     return [(item["input"], item["output"]) for item in found][:count]
 
 

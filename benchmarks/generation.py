@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from common import alternate, begin, encode, padded, parser, peft_model, plain_model, read_rows, record, table
 
+from common import alternate, begin, encode, padded, parser, peft_model, plain_model, read_rows, record, table
 from softprompt.engine.backbone import CausalBackbone
 from softprompt.engine.generate import Request, generate, make_ready
 from softprompt.engine.init import Start, initial_prompt
@@ -76,7 +76,8 @@ def report(
         ],
     )
     result = {
-        name: {"seconds": t.median, "over_ours": t.over(times[base]), "same_text": same[name]} for name, t in times.items()
+        name: {"seconds": t.median, "over_ours": t.over(times[base]), "same_text": same[name]}
+        for name, t in times.items()
     }
     record(options, "generation", facts, {"rows": count, "prompts": options.prompts, "turns": turns, "sides": result})
 

@@ -2,8 +2,8 @@
 
     python benchmarks/loading.py [--turns 5] [--model SmolLM2-135M-Instruct]
 
-Imports are done before the clock starts, those of the model's own modules included, and reported apart. The files are in
-the page cache: the first turn of each side is not counted.
+Imports are done before the clock starts, those of the model's own modules included, and reported apart. The files are
+in the page cache: the first turn of each side is not counted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import sys
 from typing import Any
 
 from common import begin, parser, record, table
-
 from softprompt.engine.sources import locate
 
 IMPORTS = """
@@ -76,7 +75,12 @@ def main() -> None:
         ["", "imports", "model and tokenizer", "transformers / it"],
         [
             ["ours", f"{result['ours']['imports']:.2f}", f"{result['ours']['load']:.3f}", f"{ratio:.2f}"],
-            ["transformers", f"{result['transformers']['imports']:.2f}", f"{result['transformers']['load']:.3f}", "1.00"],
+            [
+                "transformers",
+                f"{result['transformers']['imports']:.2f}",
+                f"{result['transformers']['load']:.3f}",
+                "1.00",
+            ],
         ],
     )
     record(options, "loading", facts, {"turns": turns, "seconds": result, "speedup": ratio})

@@ -1,4 +1,4 @@
-"""Peak memory of one optimizer step of prompt tuning: ours against PEFT on padded batches, each in a process of its own.
+"""Peak memory of a step of prompt tuning: ours against PEFT on padded batches, each in a process of its own.
 
     python benchmarks/memory.py [--batch-size 16] [--virtual-tokens 100] [--long FILE] [--steps 3]
 
@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from common import batches, begin, encode, parser, plain_model, read_rows, record, table
-from step import our_step, peft_step
-
 from softprompt.engine.backbone import CausalBackbone
 from softprompt.engine.init import Start, initial_prompt
 from softprompt.engine.loading import load_model
+from step import our_step, peft_step
 
 MB = 1024 * 1024
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -87,7 +86,9 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     if backbone is None:
         step = peft_step(plain, vectors(plain, options.virtual_tokens), groups, encoder.head, encoder.end)
     else:
-        start = initial_prompt(backbone, Start("prompt_tuning", "prefix", "vocabulary", "", (), options.virtual_tokens, 0, 73))
+        start = initial_prompt(
+            backbone, Start("prompt_tuning", "prefix", "vocabulary", "", (), options.virtual_tokens, 0, 73)
+        )
         step = our_step(backbone, start, groups, encoder.head)
     resettable = reset_peak()
     loaded = resident()

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import alternate, batches, begin, encode, padded, parser, peft_model, plain_model, read_rows, record, table
 from torch import Tensor, nn
 
+from common import alternate, batches, begin, encode, padded, parser, peft_model, plain_model, read_rows, record, table
 from softprompt.engine.backbone import CausalBackbone
 from softprompt.engine.init import Start, initial_prompt
 from softprompt.engine.loading import load_model
@@ -56,7 +56,9 @@ def compare(
     turns = min(turns, 3) if options.quick else turns
     encoder, rows = encode(backbone.tokenizer, read_rows(path), options.long_tokens)
     groups = batches(rows, options.batch_size)
-    start = initial_prompt(backbone, Start("prompt_tuning", "prefix", "vocabulary", "", (), options.virtual_tokens, 0, 73))
+    start = initial_prompt(
+        backbone, Start("prompt_tuning", "prefix", "vocabulary", "", (), options.virtual_tokens, 0, 73)
+    )
     ours = our_step(backbone, start, groups, encoder.head)
     peft = peft_step(plain, start, groups, encoder.head, encoder.end)
     floor = Floor(backbone, options.virtual_tokens + len(encoder.head), groups)
@@ -102,9 +104,7 @@ def our_step(backbone: CausalBackbone, start: SoftPrompt, groups: Sequence[Seque
     return step
 
 
-def peft_step(
-    plain: Any, start: SoftPrompt, groups: Sequence[Sequence[Row]], head: Sequence[int], pad: int
-) -> Step:
+def peft_step(plain: Any, start: SoftPrompt, groups: Sequence[Sequence[Row]], head: Sequence[int], pad: int) -> Step:
     assert start.prefix is not None
     model = peft_model(plain, [start.prefix])
     model.train()  # as its users do; the model has no dropout
@@ -137,13 +137,17 @@ class Floor:
         prefix, rows, labels = self._sizes[turn % len(self._sizes)]
         for tokens in (prefix, rows):
             for weight in self._weights:
-                torch.mm(self._buffer(tokens, weight.shape[1], "in"), weight.t(), out=self._buffer(tokens, len(weight), "y"))
+                torch.mm(
+                    self._buffer(tokens, weight.shape[1], "in"), weight.t(), out=self._buffer(tokens, len(weight), "y")
+                )
         output = self._output
         torch.mm(self._buffer(labels, output.shape[1], "in"), output.t(), out=self._buffer(labels, len(output), "y"))
         torch.mm(self._buffer(labels, len(output), "out"), output, out=self._buffer(labels, output.shape[1], "dx"))
         for tokens in (rows, prefix):
             for weight in reversed(self._weights):
-                torch.mm(self._buffer(tokens, len(weight), "out"), weight, out=self._buffer(tokens, weight.shape[1], "dx"))
+                torch.mm(
+                    self._buffer(tokens, len(weight), "out"), weight, out=self._buffer(tokens, weight.shape[1], "dx")
+                )
         return 0.0
 
     def _buffer(self, tokens: int, width: int, use: str) -> Tensor:

@@ -56,11 +56,11 @@ def save(path: Path, progress: Progress, tensors: dict[str, Tensor], optimizer: 
         with fresh.open("rb") as handle:
             os.fsync(handle.fileno())
         os.replace(fresh, path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # a full disk comes as either
         fresh.unlink(missing_ok=True)
         raise CheckpointInvalid(
-            f"The checkpoint {path} could not be written: {error.strerror or error}. Free some space and start again "
-            "with --resume; the checkpoint before it is intact."
+            f"The checkpoint {path} could not be written: {getattr(error, 'strerror', None) or error}. Free some space "
+            "and start again with --resume; the checkpoint before it is intact."
         ) from error
 
 

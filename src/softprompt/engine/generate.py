@@ -21,6 +21,7 @@ from softprompt.engine.sampling import Sampler
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
 from softprompt.engine.trie import Trie
+from softprompt.errors import ParameterInvalid
 from softprompt.params import GenerateConfig
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Ready:
     Attributes:
         encoder: tokenizer and template.
         prompt: the vectors.
-        prefix: keys and values of vectors and template head (None for encoder-decoder models, or with nothing in front).
+        prefix: keys and values of vectors and template head (None: encoder-decoder model, or nothing in front).
         guard: the known answers, when only these may be said.
     """
 
@@ -134,7 +135,7 @@ class _Batch:
             Sampler(r.config, r.ready.encoder.end, (*r.ready.encoder.head, *row.prompt), r.ready.guard)
             for r, row in zip(requests, rows, strict=True)
         ]
-        self._texts = [_Text(r.ready.encoder, r.config.stop) for r in requests]
+        self._texts = [_Text(r.ready.encoder, r.config) for r in requests]
         self._limits = [_limit(backbone, r, row) for r, row in zip(requests, rows, strict=True)]
         self._reasons: list[str | None] = [None] * len(requests)
 
@@ -170,7 +171,8 @@ class _Batch:
     def _choose(self, logits: Tensor, live: Sequence[int]) -> list[int]:
         """A token for each live row: the plain ones at once, the others by their own rules."""
         if all(self._samplers[number].plain for number in live):
-            best, tokens = torch.log_softmax(logits, dim=-1).max(dim=-1)
+            tokens = logits.argmax(dim=-1)  # not of the log-probabilities: rounding makes equals of them
+            best = torch.log_softmax(logits, dim=-1).gather(1, tokens[:, None])[:, 0]
             pairs = zip(live, tokens.tolist(), best.tolist(), strict=True)
             return [self._samplers[number].accept(token, logprob) for number, token, logprob in pairs]
         return [self._samplers[number].choose(logits[place]) for place, number in enumerate(live)]
@@ -208,31 +210,37 @@ class _Batch:
 class _Text:
     """The text of an answer as its tokens come in, whole characters only, cut behind the first stop text."""
 
-    def __init__(self, encoder: Encoder, stop: Sequence[str]) -> None:
-        self._tokenizer, self._stop = encoder.tokenizer, stop
-        self._gap = encoder.gap
+    def __init__(self, encoder: Encoder, config: GenerateConfig) -> None:
+        self._tokenizer, self._gap = encoder.tokenizer, encoder.gap
+        self._stop, self._least = config.stop, config.min_new_tokens
         self._tokens: list[int] = []
         self._text = ""
-        self._told = 0
+        self._early = 0
+        self._told = ""
 
     def add(self, token: int) -> bool:
         """Take a token; True if a stop text is complete (it stays at the end, as IBM's service has it)."""
         self._tokens.append(token)
         text = self._tokenizer.decode(self._tokens, skip_special_tokens=True)
         self._text = text[1:] if self._gap and text.startswith(self._gap) else text
-        found = [self._text.find(s) + len(s) for s in self._stop if s in self._text]
+        if len(self._tokens) < self._least:
+            self._early = len(self._text)  # a stop text that ends here or before does not count
+            return False
+        ends = [(self._text.find(s, max(0, self._early - len(s) + 1)), len(s)) for s in self._stop]
+        found = [start + length for start, length in ends if start >= 0]
         if found:
             self._text = self._text[: min(found)]
         return bool(found)
 
     def fresh(self, *, final: bool) -> str:
         """What was not told yet; a character whose bytes are incomplete waits."""
-        ready = self._text if final else self._text.removesuffix("\ufffd")
-        piece, self._told = ready[self._told :], max(self._told, len(ready))
+        ready = self._text if final else self._text.rstrip("\ufffd")
+        piece = ready[len(self._told) :]
+        self._told += piece
         return piece
 
     def whole(self) -> str:
-        return self._text
+        return self._told
 
 
 def _encode(request: Request) -> Row:
@@ -245,15 +253,31 @@ def _encode(request: Request) -> Row:
 
 def _limit(backbone: Backbone, request: Request, row: Row) -> tuple[int, str]:
     """Most tokens this row may get, and what its end is called when it reaches them."""
-    if request.ready.guard is not None:
-        return max(len(path) for path in request.ready.guard.paths), "max_tokens"
+    guard = request.ready.guard
+    if guard is not None:
+        check_room(backbone, request.ready, row, guard)
+        return max(guard.depths), "max_tokens"
     if backbone.kind == "seq2seq":  # the answer stands in the decoder, not behind the input
         return request.config.max_new_tokens, "max_tokens"
-    used = request.ready.prompt.virtual_tokens + len(request.ready.encoder.head) + len(row.prompt)
-    room = max(backbone.context - used, 0)
+    room = max(backbone.context - _used(request.ready, row), 0)
     if room < request.config.max_new_tokens:
         return room, "token_limit"
     return request.config.max_new_tokens, "max_tokens"
+
+
+def check_room(backbone: Backbone, ready: Ready, row: Row, answers: Trie) -> None:
+    """Refuse a row that leaves the longest known answer no room in the model's context."""
+    used, longest = _used(ready, row), max(answers.depths)
+    if backbone.kind == "causal" and used + longest > backbone.context:
+        raise ParameterInvalid(
+            f"{used} tokens of prompt and {longest} of the longest label do not fit into the {backbone.context} of "
+            f"{backbone.model_id or 'the model'}. Shorten the input (truncate_input_tokens) or the labels."
+        )
+
+
+def _used(ready: Ready, row: Row) -> int:
+    """Places that stand in front of the answer."""
+    return ready.prompt.virtual_tokens + len(ready.encoder.head) + len(row.prompt)
 
 
 def _renumbered(on_text: OnText, numbers: Sequence[int]) -> OnText:

@@ -1,7 +1,7 @@
 """Where the vectors start: a text, the label words, vocabulary, or noise at the scale of the embeddings.
 
 Source of label and vocabulary starts: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning"
-(arXiv:2104.08691), section 3.1. Starting deep prompts from the cache of a real text: Li & Liang 2021 (arXiv:2101.00190).
+(arXiv:2104.08691), section 3.1. Deep prompts from the cache of a real text: Li & Liang 2021 (arXiv:2101.00190).
 """
 
 from __future__ import annotations
@@ -75,9 +75,10 @@ def _ids(backbone: Backbone, start: Start) -> list[int]:
         words = [tokenizer(" " + label, add_special_tokens=False)["input_ids"] for label in start.labels]
         return [token for word in words for token in word]
     if start.init == "text":
-        if not start.text.strip():
+        ids = list(tokenizer(start.text, add_special_tokens=False)["input_ids"])
+        if not start.text.strip() or not ids:
             raise ParameterInvalid('init "text": the text is empty. Give --init-text, or use "vocabulary".')
-        return list(tokenizer(start.text, add_special_tokens=False)["input_ids"])
+        return ids
     return []
 
 

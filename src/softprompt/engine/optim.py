@@ -16,7 +16,10 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """AdamW, or Adafactor (Shazeer & Stern 2018, arXiv:1804.04235) without its relative step sizes."""
     if name == "adafactor":
-        return torch.optim.Adafactor(list(parameters), lr=learning_rate, weight_decay=weight_decay, beta2_decay=-0.8)
+        from transformers.optimization import Adafactor  # that of torch always scales its steps by the parameters
+
+        plain = {"scale_parameter": False, "relative_step": False, "warmup_init": False}
+        return Adafactor(list(parameters), lr=learning_rate, weight_decay=weight_decay, **plain)  # type: ignore[no-any-return]
     return torch.optim.AdamW(list(parameters), lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.98))
 
 

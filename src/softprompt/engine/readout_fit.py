@@ -29,7 +29,7 @@ RIDGES = (0.01, 0.03, 0.1, 0.3)
 """Candidates for the strength of the pull towards zero, per feature-normalised row."""
 SHARED = 0.5
 """Share of the prior variance that combinations have in common through their labels."""
-BALANCE = 0.5
+BALANCE = 1.0
 """Power of the inverse frequency that an answer weighs with: 0 not at all, 1 all answers alike."""
 FOLDS = 5
 ROWS = 16
@@ -155,9 +155,7 @@ def label_prior(labels: Sequence[str], parts: Callable[[str], tuple[str, ...]]) 
     return torch.cat([member * SHARED**0.5, own * (1 - SHARED) ** 0.5], dim=1)
 
 
-def _cross_validate(
-    taken: Tensor, answers: Tensor, prior: Tensor, folds: Tensor
-) -> list[tuple[float, float, float]]:
+def _cross_validate(taken: Tensor, answers: Tensor, prior: Tensor, folds: Tensor) -> list[tuple[float, float, float]]:
     """(exact, macro, loss) for each ridge, every row judged by a map that never saw it."""
     classes = prior.shape[0]
     scores = torch.zeros(len(RIDGES), len(answers), classes)
@@ -223,5 +221,3 @@ def _folds(answers: Tensor, seed: int) -> Tensor:
         folds[rows] = (torch.arange(len(rows)) + dealt) % FOLDS
         dealt += len(rows)
     return folds
-
-

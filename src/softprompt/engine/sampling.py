@@ -61,7 +61,8 @@ class Sampler:
             token = int(scores.argmax())
             logprob = float(torch.log_softmax(scores, dim=-1)[token])
         else:
-            probabilities = self._narrow(torch.softmax(scores.double() / self._config.temperature, dim=-1))
+            flat = (scores - scores.max()).double() / self._config.temperature  # from 0 down: never infinite upwards
+            probabilities = self._narrow(torch.softmax(flat, dim=-1))
             token = int(torch.multinomial(probabilities, 1, generator=self._chance))
             logprob = float(torch.log_softmax(scores, dim=-1)[token])
         if self._guard is not None:
@@ -86,7 +87,7 @@ class Sampler:
 
     def _narrow(self, probabilities: Tensor) -> Tensor:
         """Keep the likeliest tokens only, by number and by joint probability."""
-        ordered, ids = probabilities.sort(descending=True)
+        ordered, ids = probabilities.sort(descending=True, stable=True)  # among equals the first, as greedy has it
         keep = torch.ones_like(ordered, dtype=torch.bool)
         if self._config.top_k:
             keep[self._config.top_k :] = False

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from softprompt.engine.decoding import Group
-from softprompt.engine.generate import Ready
+from softprompt.engine.generate import Ready, check_room
 from softprompt.engine.packing import Row
 from softprompt.engine.trie import Trie
 
@@ -34,6 +34,8 @@ def label_scores(backbone: Backbone, ready: Ready, texts: Sequence[str], labels:
     if backbone.kind != "causal":
         return _one_by_one(backbone, ready, rows, answers)
     trie = Trie.of(answers)
+    for row in rows:
+        check_room(backbone, ready, row, trie)
     parts = [_by_tree(backbone, ready, rows[i : i + ROWS], trie) for i in range(0, len(rows), ROWS)]
     return torch.cat(parts) if parts else torch.zeros(0, len(labels))
 
@@ -73,9 +75,7 @@ def _by_tree(backbone: CausalBackbone, ready: Ready, rows: Sequence[Row], trie: 
     return torch.stack([gained[:, list(path)].sum(dim=1) for path in trie.paths], dim=1).cpu()
 
 
-def _one_by_one(
-    backbone: Backbone, ready: Ready, rows: Sequence[Row], answers: Sequence[tuple[int, ...]]
-) -> Tensor:
+def _one_by_one(backbone: Backbone, ready: Ready, rows: Sequence[Row], answers: Sequence[tuple[int, ...]]) -> Tensor:
     """Encoder-decoder models: each label as a target of its own."""
     scores = torch.zeros(len(rows), len(answers))
     for number, row in enumerate(rows):

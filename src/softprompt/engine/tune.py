@@ -115,6 +115,9 @@ def run(
     listener(_started(progress, total, rows, current))
     reason = "all epochs done"
     while progress.epoch < schedule.epochs:
+        if schedule.patience and validate and progress.worse >= schedule.patience:
+            reason = f"no better validation result for {progress.worse} epochs"
+            break
         windows = _windows(len(rows), schedule, progress.epoch)
         for window in windows[progress.update - progress.epoch * len(windows) :]:
             batches = [[rows[i] for i in batch] for batch in window]
@@ -131,11 +134,9 @@ def run(
         _end_epoch(progress, current, best, validate, listener, clock)
         if keep:
             _save(keep, progress, current, best, optimizer, listener, clock)
-        if schedule.patience and validate and progress.worse >= schedule.patience:
-            reason = f"no better validation result for {progress.worse} epochs"
-            break
     if keep and reason == "stopped on request":
         _save(keep, progress, current, best, optimizer, listener, clock)
+    clock.book(progress)
     listener(events.Finished(reason, progress.update))
     final = best if progress.best is not None else current.detached()
     return Outcome(final, tuple(progress.history), progress.update, progress.seconds, reason)
@@ -160,7 +161,7 @@ def _update(
     if not (math.isfinite(loss_sum) and math.isfinite(norm)):
         raise LossNotFinite(
             f"The loss became {loss_sum / count} (gradient norm {norm}) at update {progress.update + 1} with learning "
-            f"rate {rate:.3g}. Use a smaller learning rate (a third is a good next try); the last good checkpoint is kept."
+            f"rate {rate:.3g}. Use a smaller learning rate (a third is a good try); the last good checkpoint is kept."
         )
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -204,7 +205,7 @@ def _end_epoch(
     is_best = False
     if result is not None:
         value = -result.loss if result.metric is None else result.metric
-        is_best = progress.best is None or value > progress.best
+        is_best = not math.isnan(value) and (progress.best is None or value > progress.best)
         progress.worse = 0 if is_best else progress.worse + 1
         if is_best:
             progress.best = value

@@ -1,0 +1,147 @@
+"""How long tuning takes to the training loss that PEFT's documented recipe ends with.
+
+    python benchmarks/convergence.py [--epochs 8] [--probe-epochs 1] [--quick]
+
+PEFT, as its documentation has it: AdamW, a linear schedule, a start from text, 20 virtual tokens, batch 8 with padding.
+Its learning rate is the best of three after an epoch each, and only the full run with the best one counts. Ours:
+the tuning loop with its defaults, on the same rows. Compared are seconds until the mean loss of an epoch first reaches
+the lowest epoch mean of PEFT's run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from common import begin, encode, padded, parser, peft_model, plain_model, read_rows, record, table
+from softprompt.engine import events
+from softprompt.engine.defaults import Recipe, resolve
+from softprompt.engine.init import Start, initial_prompt
+from softprompt.engine.loading import load_model
+from softprompt.engine.packing import Row
+from softprompt.engine.tokens import Encoder
+from softprompt.engine.tune import run
+from softprompt.params import LAB_INSTRUCTION, TuneConfig
+
+RATES = (3e-2, 3e-3, 1e-3)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean loss of each epoch, and the seconds from the start to its end."""
+
+    losses: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    def reaches(self, loss: float) -> float | None:
+        return next((s for value, s in zip(self.losses, self.seconds, strict=True) if value <= loss), None)
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.add_argument("--epochs", type=int, default=8, help="of PEFT's run")
+    made.add_argument("--probe-epochs", type=int, default=1, help="with each learning rate, before PEFT's run")
+    made.add_argument("--virtual-tokens", type=int, default=20, help="of PEFT's prompt")
+    options = made.parse_args()
+    facts = begin(options)
+    pairs = read_rows(options.rows)
+    if options.quick:
+        pairs, options.epochs, options.probe_epochs = pairs[:32], 2, 1
+    plain, tokenizer = plain_model(options.model)
+    encoder, rows = encode(tokenizer, pairs)
+    probes = {rate: peft_run(options, plain, encoder, rows, rate, options.probe_epochs) for rate in RATES}
+    best = min(RATES, key=lambda rate: probes[rate].losses[-1])
+    theirs = peft_run(options, plain, encoder, rows, best, options.epochs)
+    target = min(theirs.losses)
+    print(f"\nPEFT: {options.virtual_tokens} virtual tokens, learning rate {best:g} (best of {RATES}), batch 8")
+    labels = tuple(sorted({output for _, output in pairs}))
+    ours, recipe = our_run(options, rows, labels, target)
+    schedule, length = recipe.schedule, recipe.start.prefix_length
+    print(f"ours: {length} virtual tokens, learning rate {schedule.learning_rate:.3g}, batch {schedule.batch_size}")
+    report(options, facts, {"peft": theirs, "ours": ours}, target, best)
+
+
+def report(
+    options: argparse.Namespace, facts: dict[str, Any], curves: dict[str, Curve], target: float, rate: float
+) -> None:
+    wait = {side: curve.reaches(target) for side, curve in curves.items()}
+    lines = []
+    for side, curve in curves.items():
+        reached, told = wait[side], " ".join(f"{loss:.3f}" for loss in curve.losses)
+        lines.append([side, "never" if reached is None else f"{reached:.1f}", f"{curve.seconds[-1]:.1f}", told])
+    table(["", f"seconds to {target:.4f}", "seconds in all", "epoch losses"], lines)
+    ratio = wait["peft"] / wait["ours"] if wait["peft"] and wait["ours"] else None
+    print("ours did not get there" if ratio is None else f"PEFT took {ratio:.2f} times as long")
+    sides = {side: {"losses": curve.losses, "seconds": curve.seconds} for side, curve in curves.items()}
+    record(options, "convergence", facts, {"target": target, "peft_rate": rate, "speedup": ratio, **sides})
+
+
+def peft_run(
+    options: argparse.Namespace, plain: Any, encoder: Encoder, rows: Sequence[Row], rate: float, epochs: int
+) -> Curve:
+    from transformers import get_linear_schedule_with_warmup
+
+    torch.manual_seed(73)
+    ids = encoder.tokenizer(LAB_INSTRUCTION, add_special_tokens=False)["input_ids"]
+    ids = (ids * -(-options.virtual_tokens // len(ids)))[: options.virtual_tokens]
+    model = peft_model(plain, [plain.get_input_embeddings().weight[ids].detach().clone()])
+    model.train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
+    steps = -(-len(rows) // 8)
+    schedule = get_linear_schedule_with_warmup(optimizer, 0, steps * epochs)
+    losses, seconds, began = [], [], time.perf_counter()
+    for _ in range(epochs):
+        total, count = 0.0, 0
+        for chosen in torch.randperm(len(rows)).split(8):
+            batch = [rows[i] for i in chosen.tolist()]
+            loss = model(**padded(batch, encoder.head, encoder.end)).loss
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            tokens = sum(len(row.target) for row in batch)
+            total, count = total + float(loss) * tokens, count + tokens
+        losses.append(total / count)
+        seconds.append(time.perf_counter() - began)
+        print(
+            f"PEFT, learning rate {rate:g}: epoch {len(losses)}, loss {losses[-1]:.4f}, {seconds[-1]:.0f} s", flush=True
+        )
+    return Curve(tuple(losses), tuple(seconds))
+
+
+def our_run(
+    options: argparse.Namespace, rows: Sequence[Row], labels: tuple[str, ...], target: float
+) -> tuple[Curve, Recipe]:
+    backbone = load_model(options.model)
+    recipe = resolve(backbone, TuneConfig(), len(rows), labels, LAB_INSTRUCTION)
+    start: Start = recipe.start
+    losses: list[float] = []
+    seconds: list[float] = []
+    began = time.perf_counter()
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.EpochDone):
+            losses.append(event.loss)
+            seconds.append(time.perf_counter() - began)
+            print(f"ours: epoch {len(losses)}, loss {event.loss:.4f}, {seconds[-1]:.0f} s", flush=True)
+
+    # The schedule stays that of a whole run; only its end is not waited for.
+    run(
+        backbone,
+        initial_prompt(backbone, start),
+        rows,
+        encode(backbone.tokenizer, [])[0].head,
+        recipe.schedule,
+        listener=listen,
+        should_stop=lambda: bool(losses) and losses[-1] <= target,
+    )
+    return Curve(tuple(losses), tuple(seconds)), recipe
+
+
+if __name__ == "__main__":
+    main()
