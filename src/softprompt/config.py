@@ -12,7 +12,7 @@ class Settings:
     """Where things lie on this machine."""
 
     cache: Path
-    """Converted foundation models: `SOFTPROMPT_CACHE`, else `$XDG_CACHE_HOME/softprompt`, else `~/.cache/softprompt`."""
+    """Converted models: `SOFTPROMPT_CACHE`, else `$XDG_CACHE_HOME/softprompt`, else `~/.cache/softprompt`."""
     offline: bool
     """`SOFTPROMPT_OFFLINE` or `HF_HUB_OFFLINE` set to 1: never ask a network source."""
 

@@ -15,15 +15,13 @@ import typer
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
-OPEN = "follows model and data"
-"""What stands where a default would, if the value is chosen when the run starts."""
 
-
-def options_of(config: type, names: Mapping[str, str] | None = None) -> Callable[[Command], Command]:
+def options_of(config: type, *, unset: str, names: Mapping[str, str] | None = None) -> Callable[[Command], Command]:
     """Give a command one option per field of `config`, in place of its `**given`.
 
     Args:
         config: a parameter class.
+        unset: what stands in place of a default that is None.
         names: options that are called otherwise than their field.
     """
 
@@ -33,7 +31,7 @@ def options_of(config: type, names: Mapping[str, str] | None = None) -> Callable
         ]
         hints = get_type_hints(config)
         options = [
-            _option(item, hints[item.name], (names or {}).get(item.name, item.name))
+            _option(item, hints[item.name], (names or {}).get(item.name, item.name), unset)
             for item in dataclasses.fields(config)
         ]
         command.__signature__ = inspect.Signature(fixed + options)  # type: ignore[attr-defined]
@@ -51,14 +49,14 @@ def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _option(item: dataclasses.Field[Any], hint: Any, name: str) -> inspect.Parameter:
+def _option(item: dataclasses.Field[Any], hint: Any, name: str, unset: str) -> inspect.Parameter:
     kind, choices = _kind(hint)
     flag = name.replace("_", "-")
-    words = f"{item.metadata['help']} {_aside(item, bool(choices))}"
+    words = f"{item.metadata['help']} {_aside(item, unset)}"
     info = typer.Option(
         f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}",
         help=words,
-        metavar="|".join(choices) or None,
+        metavar="|".join(choices) or ("TEXT" if kind is tuple else None),
         show_default=False,
     )
     read: Any = list[str] if kind is tuple else kind
@@ -77,7 +75,7 @@ def _kind(hint: Any) -> tuple[Any, tuple[str, ...]]:
     return (parts[0] if parts else hint), ()
 
 
-def _aside(item: dataclasses.Field[Any], has_choices: bool) -> str:
+def _aside(item: dataclasses.Field[Any], unset: str) -> str:
     """Range and default in brackets."""
     low, high = item.metadata.get("low"), item.metadata.get("high")
     facts = []
@@ -86,7 +84,7 @@ def _aside(item: dataclasses.Field[Any], has_choices: bool) -> str:
     elif low is not None:
         facts.append(f"{_number(low)} or more")
     if item.default is None:
-        facts.append(f"default: {OPEN}")
+        facts.append(f"default: {unset}")
     elif item.default not in ("", ()):
         facts.append(f"default: {_number(item.default)}")
     return f"[{'; '.join(facts)}]" if facts else ""

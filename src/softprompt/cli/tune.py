@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from softprompt.workbench.tune import Run
 
 
-@options_of(TuneConfig)
+@options_of(TuneConfig, unset="follows model and data")
 def command(
     train: Annotated[Path, typer.Argument(metavar="TRAIN", help="Labelled rows: JSON lines, a JSON array or CSV.")],
     model: Annotated[str, typer.Option("--model", metavar="ID", help="Foundation model: an id or a folder.")],

@@ -32,8 +32,8 @@ class Template:
         names = _PLACEHOLDER.findall(self.text)
         if "output" in names:
             raise TemplateInvalid(
-                f"The template {self.text!r} contains {{{{output}}}}: the answer would stand in the question. Remove it; "
-                "the model's answer always follows the end of the template."
+                f"The template {self.text!r} contains {{{{output}}}}: the answer would stand in the question. "
+                "Remove it; the model's answer always follows the end of the template."
             )
         unknown = sorted({name for name in names if name != "input"})
         if unknown:

@@ -130,9 +130,7 @@ class Rows:
         v = self._rectangle(value).view(rows, width, kv_heads, dim).transpose(1, 2)
         if self.store is not None:
             k, v = self.store.append(layer, k, v)
-        parts = [
-            self._group(layer, prefix, q[a:b], k[a:b], v[a:b], self.mask[a:b]) for prefix, a, b in self.groups
-        ]
+        parts = [self._group(layer, prefix, q[a:b], k[a:b], v[a:b], self.mask[a:b]) for prefix, a, b in self.groups]
         out = torch.cat(parts) if len(parts) > 1 else parts[0]
         out = out.view(rows, kv_heads, share, width, dim).permute(0, 3, 1, 2, 4).reshape(rows * width, heads, dim)
         return (out if self.unpad is None else out.index_select(0, self.unpad))[None]
@@ -144,9 +142,7 @@ class Rows:
             return flat.view(*self.index.shape, -1)
         return F.embedding(self.index, flat)
 
-    def _group(
-        self, layer: int, prefix: PrefixCache | None, q: Tensor, k: Tensor, v: Tensor, mask: Tensor
-    ) -> Tensor:
+    def _group(self, layer: int, prefix: PrefixCache | None, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         """Scores against the prefix as one product for all rows, against the own keys row by row, one softmax."""
         rows, kv_heads, lines, dim = q.shape
         share = lines // mask.shape[2]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +58,7 @@ class CausalBackbone:
     tokenizer: Any
     model_id: str = ""
     path: Path | None = None
-    kind = "causal"
+    kind: ClassVar[Literal["causal"]] = "causal"
 
     def __post_init__(self) -> None:
         inner = self.model.base_model

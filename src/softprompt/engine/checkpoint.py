@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def save(path: Path, progress: Progress, tensors: dict[str, Tensor], optimizer: 
             os.fsync(handle.fileno())
         os.replace(fresh, path)
     except (OSError, SafetensorError) as error:  # a full disk comes as either
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
         raise CheckpointInvalid(
             f"The checkpoint {path} could not be written: {getattr(error, 'strerror', None) or error}. Free some space "
             "and start again with --resume; the checkpoint before it is intact."

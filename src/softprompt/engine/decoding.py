@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
@@ -120,13 +121,16 @@ class CausalState:
 
     def _bounds(self) -> tuple[tuple[PrefixCache | None, int, int], ...]:
         bounds, start = [], 0
-        for owner, count in zip(*(t.tolist() for t in self._owner.unique_consecutive(return_counts=True)), strict=True):
+        for owner, rows in groupby(self._owner.tolist()):
+            count = len(list(rows))
             bounds.append((self._prefixes[owner], start, start + count))
             start += count
         return tuple(bounds)
 
 
-def last_places(packed: Packed, backbone: CausalBackbone, bounds: Sequence[tuple[PrefixCache | None, int, int]]) -> Tensor:
+def last_places(
+    packed: Packed, backbone: CausalBackbone, bounds: Sequence[tuple[PrefixCache | None, int, int]]
+) -> Tensor:
     """`[B]` position of each row's next token, its prefix counted."""
     offsets = [prefix.length if prefix else 0 for prefix, a, b in bounds for _ in range(a, b)]
     return packed.lengths + torch.tensor(offsets, device=backbone.device)

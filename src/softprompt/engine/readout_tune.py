@@ -102,7 +102,9 @@ def train(
             scores.append(_accuracy(backbone, moved, encoder, held))
         if not held or scores[-1] > max(scores[:-1]):
             best = moved
-        listener(events.EpochDone(epoch, loss_sum / len(rows), None, scores[-1] if scores else None, best is moved, 0.0))
+        listener(
+            events.EpochDone(epoch, loss_sum / len(rows), None, scores[-1] if scores else None, best is moved, 0.0)
+        )
     return Moved(best, tuple(scores))
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -74,7 +74,7 @@ class Seq2SeqBackbone:
     tokenizer: Any
     model_id: str = ""
     path: Path | None = None
-    kind = "seq2seq"
+    kind: ClassVar[Literal["seq2seq"]] = "seq2seq"
 
     def __post_init__(self) -> None:
         name, family = self.model_id or type(self.model).__name__, self.model.config.model_type

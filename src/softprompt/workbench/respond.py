@@ -22,7 +22,7 @@ from softprompt.engine.loading import load_model
 from softprompt.engine.read_label import read_labels
 from softprompt.engine.score import confidence, label_scores
 from softprompt.engine.tokens import Encoder
-from softprompt.errors import ParameterInvalid
+from softprompt.errors import ModelUnsupported, ParameterInvalid
 from softprompt.params import GenerateConfig
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ class Responder:
         if way == "readout":
             if readout is None:
                 raise ParameterInvalid(f"{self.name or 'This prompt'} has no label readout. Ask for text or guard.")
+            if self.backbone.kind != "causal":
+                raise ModelUnsupported("Label readouts need a decoder-only model.")
             return read_labels(self.backbone, readout, texts, self.ready.encoder.max_input_tokens)
         if way in ("guard", "score") and not self.labels:
             raise ParameterInvalid(f"{way}: {self.name or 'this prompt'} knows no set of answers.")

@@ -25,7 +25,7 @@ from softprompt.data.records import Example
 from softprompt.data.split import split
 from softprompt.data.template import Template
 from softprompt.data.wrapper import strip_examples
-from softprompt.engine import events, readout_fit
+from softprompt.engine import events, readout_fit, readout_tune
 from softprompt.engine import tune as loop
 from softprompt.engine.artifact import TunedPrompt, base_of, versions_here
 from softprompt.engine.defaults import Recipe, resolve
@@ -39,7 +39,8 @@ from softprompt.errors import ModelUnsupported, ParameterInvalid
 from softprompt.params import GenerateConfig, Task, TuneConfig
 
 if TYPE_CHECKING:
-    from softprompt.engine.backbone import Backbone
+    from softprompt.engine.backbone import Backbone, CausalBackbone
+    from softprompt.engine.readout import LabelReadout
 
 Rows = str | Path | Sequence[Example]
 
@@ -217,14 +218,7 @@ class _Job:
                 raise ModelUnsupported("Label readouts need a decoder-only model; use readout off.")
             self.note("no label readout: it needs a decoder-only model")
             return None
-        fitted = readout_fit.fit(
-            backbone,
-            self.train,
-            Template(self.config.template, self.config.instruction),
-            lambda answer: labels_of(answer, self.task),
-            max_input_tokens=self.config.max_input_tokens,
-            seed=self.config.seed,
-        )
+        fitted = self._fit(backbone, self.train)
         best = fitted.chosen
         self.note(
             f"label readout: layers {', '.join(map(str, best.layers))} ({' and '.join(best.places)}), ridge "
@@ -234,11 +228,35 @@ class _Job:
         if wanted == "auto" and text is not None and text > best.exact:
             self.note(f"the readout is left out: the generated text reaches {text:.2f} exact on the validation rows")
             return None
-        return fitted
+        return replace(fitted, readout=self.through_readout(backbone, fitted.readout))
 
-    def calibrate(
-        self, backbone: Backbone, encoder: Encoder, outcome: loop.Outcome | None
-    ) -> torch.Tensor | None:
+    def through_readout(self, backbone: CausalBackbone, readout: LabelReadout) -> LabelReadout:
+        """Move vectors and map together, if asked for, for as many passes as held-out rows say is good."""
+        if not self.config.readout_epochs:
+            return readout
+        seen, held = (self.train, self.held) if self.held else split(self.train, 0.2, self.config.seed, task=self.task)
+        start = resolve(backbone, self.config, len(seen), self.labels, self.default_instruction()).start
+        vectors = initial_prompt(backbone, replace(start, method="prompt_tuning", place="prefix"))
+        plan = readout_tune.Plan(
+            epochs=self.config.readout_epochs,
+            batch_size=self.config.batch_size or 8,
+            seed=self.config.seed,
+            max_input_tokens=self.config.max_input_tokens,
+        )
+        tried = readout_tune.train(
+            backbone, self._fit(backbone, seen).readout, vectors, seen, held, plan, self.listener
+        )
+        shares = ", ".join(f"{share:.2f}" for share in tried.held_out)
+        passes = max(range(len(tried.held_out)), key=tried.held_out.__getitem__)
+        self.note(
+            f"vectors trained through the readout: {shares} exact on {len(held)} held-out rows before and after each "
+            f"pass; {passes} of {plan.epochs} passes taken, on all rows"
+        )
+        if not passes:
+            return readout
+        return readout_tune.train(backbone, readout, vectors, self.train, [], replace(plan, epochs=passes)).readout
+
+    def calibrate(self, backbone: Backbone, encoder: Encoder, outcome: loop.Outcome | None) -> torch.Tensor | None:
         """Average score of each label over training inputs."""
         if not self.labels or outcome is None:
             return None
@@ -266,13 +284,21 @@ class _Job:
     def data_record(self) -> dict[str, Any]:
         return {"sha256": content_hash(self.train), "rows": len(self.train), "validation_rows": len(self.held)}
 
-    def metrics_record(
-        self, history: Sequence[dict[str, Any]], fitted: readout_fit.Fitted | None
-    ) -> dict[str, Any]:
+    def metrics_record(self, history: Sequence[dict[str, Any]], fitted: readout_fit.Fitted | None) -> dict[str, Any]:
         record: dict[str, Any] = {"epochs": list(history)}
         if fitted:
             record["readout"] = {"cross_validation": asdict(fitted.chosen), "folds": readout_fit.FOLDS}
         return record
+
+    def _fit(self, backbone: CausalBackbone, examples: Sequence[Example]) -> readout_fit.Fitted:
+        return readout_fit.fit(
+            backbone,
+            examples,
+            Template(self.config.template, self.config.instruction),
+            lambda answer: labels_of(answer, self.task),
+            max_input_tokens=self.config.max_input_tokens,
+            seed=self.config.seed,
+        )
 
     def _unwrapped(self, rows: Rows, which: str) -> list[Example]:
         examples = read_examples(rows) if isinstance(rows, str | Path) else list(rows)
@@ -323,5 +349,5 @@ def _side(folder: Path) -> Path:
 
 
 def _best_metric(outcome: loop.Outcome | None) -> float | None:
-    found = [record["metric"] for record in outcome.history if record["metric"] is not None] if outcome else []
-    return max(found, default=None)  # type: ignore[type-var]
+    found = [record["metric"] for record in outcome.history] if outcome else []
+    return max((metric for metric in found if isinstance(metric, float)), default=None)
