@@ -4,7 +4,8 @@
     python scripts/docs_cli.py --check    write nothing; exit 1 if a page is not what would be written
 
 What stands in them comes from the code: the help of every command, the fields of the parameter classes, the tree of
-errors. The same code gives the same bytes on every machine; tests/test_docs.py compares. Loads no torch.
+errors. The same code and pinned versions give the same bytes on every machine; tests/test_docs.py compares. Loads no
+torch.
 """
 
 from __future__ import annotations
@@ -73,7 +74,12 @@ def commands() -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _walk(command: Any, path: tuple[str, ...], parent: Any) -> Iterator[tuple[tuple[str, ...], str]]:
     context = command.context_class(
-        command, info_name=path[-1], parent=parent, terminal_width=WIDTH, max_content_width=WIDTH
+        command,
+        info_name=path[-1],
+        parent=parent,
+        terminal_width=WIDTH,
+        max_content_width=WIDTH,
+        **command.context_settings,
     )
     text = command.get_help(context)
     yield path, "\n".join(line.rstrip() for line in text.strip().splitlines())
@@ -95,7 +101,8 @@ def _parameters() -> str:
             "One tuning run; see [tuning.md](tuning.md).",
             _fields(TuneConfig, "*open*"),
             "## GenerateConfig",
-            "How answers are decoded; see [generation.md](generation.md).",
+            "How answers are decoded; see [generation.md](generation.md). `truncate_input_tokens` is `--truncate` on the "
+            "command line.",
             _fields(GenerateConfig, "drawn anew"),
         ]
     ) + "\n"  # fmt: skip

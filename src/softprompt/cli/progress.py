@@ -23,11 +23,12 @@ class TuneProgress:
         saved: the update of the latest checkpoint, None without one.
     """
 
-    def __init__(self, console: Console, title: str = "Tuning") -> None:
-        self._console, self._title = console, title
+    def __init__(self, console: Console, title: str = "Tuning", indent: str = "") -> None:
+        self._console, self._indent = console, indent
         self._bar = progress_bar(console) if console.is_terminal else None
-        self._task = None if self._bar is None else self._bar.add_task(title, total=None, loss="", eta="")
+        self._task = None if self._bar is None else self._bar.add_task(indent + title, total=None, loss="", eta="")
         self._seen = 0
+        self._finished = False
         self.update = self.updates = 0
         self.saved: int | None = None
         self.first: float | None = None
@@ -47,7 +48,7 @@ class TuneProgress:
     def __call__(self, event: events.Event) -> None:
         match event:
             case events.Note(text):
-                self._say(f"{sentence(text)}")
+                self._say(sentence(text))
             case events.Started():
                 self._begin(event)
             case events.StepDone():
@@ -57,8 +58,9 @@ class TuneProgress:
             case events.Saved(update):
                 self.saved = update
             case events.Finished(reason, update):
+                self._finished = True
                 if self._bar is not None and self._task is not None:
-                    self._bar.update(self._task, eta="")
+                    self._bar.update(self._task, eta="last touches")
                 if reason != "all epochs done":
                     self._say(f"Stopped after update {update}: {reason}.")
 
@@ -85,6 +87,10 @@ class TuneProgress:
             self._say(f"About {duration(event.eta_seconds)} to go, measured over the first {PROBE} updates.")
 
     def _epoch(self, event: events.EpochDone) -> None:
+        if self._finished:  # the vectors of the label readout are trained after those of the text
+            metric = "" if event.metric is None else f", {event.metric:.3f} exact on held-out rows"
+            self._say(f"Pass {event.epoch + 1} through the readout: loss {event.loss:.4f}{metric}.")
+            return
         if self._bar is not None:
             return
         parts = [f"epoch {event.epoch + 1:>2}", f"update {self.update:>4}/{self.updates}", f"loss {event.loss:.4f}"]
@@ -97,7 +103,7 @@ class TuneProgress:
         self._say("  ".join([*parts, duration(event.seconds)]))
 
     def _say(self, text: str) -> None:
-        (self._bar.console if self._bar is not None else self._console).print(Text(text), soft_wrap=True)
+        (self._bar.console if self._bar is not None else self._console).print(Text(self._indent + text), soft_wrap=True)
 
 
 def progress_bar(console: Console) -> Progress:

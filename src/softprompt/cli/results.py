@@ -9,6 +9,8 @@ from rich.text import Text
 from softprompt.workbench.evaluate import Evaluation
 from softprompt.workbench.report import RIGHT, answers, figures
 
+PLAIN_WIDTH = 120
+"""Where no terminal says how wide a line may be."""
 _STYLES = {RIGHT: "green", "✗": "red"}
 
 
@@ -17,11 +19,14 @@ def print_figures(console: Console, evaluation: Evaluation) -> None:
     content = figures(evaluation)
     table = _table()
     for number, title in enumerate(content.head):
-        table.add_column(title, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
+        words = title.replace(" tokens", "\ntokens").replace(" interval", "\ninterval").replace("micro-", "micro-\n")
+        table.add_column(words, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
     measures = [i for i, title in enumerate(content.head) if title in ("exact", "micro-F1", "ROUGE-L", "format kept")]
     best = {i: max(row[i] for row in content.rows) for i in measures}
     for row in content.rows:
         table.add_row(*(Text(cell, style="bold" if best.get(i) == cell else "") for i, cell in enumerate(row)))
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     console.print(table)
 
 
@@ -37,7 +42,8 @@ def print_answers(console: Console, evaluation: Evaluation) -> None:
             said = line[number]
             table.add_row(Text(f"   {line[0]}"), Text(said, style=_STYLES.get(said[:1], "bold")))
         console.print(table)
-        console.print()
+        if number < len(evaluation.rows):
+            console.print()
 
 
 def _table(*, show_header: bool = True) -> Table:

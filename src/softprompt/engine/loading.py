@@ -134,8 +134,8 @@ def _refuse_pickles(found: Located) -> None:
     if pickles := sorted(found.path.glob("pytorch_model*.bin")):
         raise ModelUnsupported(
             f"{found.path} holds its weights as {pickles[0].name}, a pickle, which can run any code when it is opened. "
-            "Use a folder with *.safetensors; every model on the hub can be converted at "
-            "https://huggingface.co/spaces/safetensors/convert."
+            "Use a folder with *.safetensors; the hub converts "
+            "models on request (its space safetensors/convert)."
         )
     raise ModelUnavailable(f"{found.path} holds no weights (*.safetensors). Copy or pull the model again.")
 

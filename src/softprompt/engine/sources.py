@@ -184,7 +184,7 @@ def _hub_reason(error: Exception, card: ModelCard) -> str:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     if isinstance(error, GatedRepoError):
-        return f"access is gated: accept the licence at https://huggingface.co/{card.hub}, then `hf auth login`"
+        return f"access is gated: accept the licence on the page of {card.hub}, then `hf auth login`"
     if isinstance(error, RepositoryNotFoundError):
         return "not found there, or hidden from you: `hf auth login`"
     return f"no answer: {(str(error).strip() or type(error).__name__).splitlines()[0][:200]}"

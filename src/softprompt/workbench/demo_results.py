@@ -78,9 +78,11 @@ def write_answers(folder: Path, evaluation: Evaluation) -> Path:
     """One JSONL file per method: input, what was expected, what was said, and how."""
     for method in evaluation.methods:
         lines = [
-            json.dumps({"expected": row.output, "right": said.split() == row.output.split(), **asdict(answer)})
+            json.dumps(
+                {"expected": row.output, "right": answer.output.split() == row.output.split(), **asdict(answer)},
+                ensure_ascii=False,
+            )
             for row, answer in zip(evaluation.rows, method.answers, strict=True)
-            for said in [answer.output]
         ]
         _replace(folder / f"{_file_name(method.name)}.jsonl", "".join(f"{line}\n" for line in lines))
     return folder

@@ -49,7 +49,7 @@ def figures(evaluation: Evaluation) -> Table:
     if any(score.format_kept is not None for score in scores):
         columns["format kept"] = [_share(score.format_kept) for score in scores]
     for name in ("input", "virtual", "generated"):
-        columns[f"{name} tokens"] = [_count(getattr(method, f"{name}_tokens")) for method in evaluation.methods]
+        columns[f"{name} tokens"] = [_count(getattr(method, f"{name}_tokens"), method) for method in evaluation.methods]
     columns["ms/row"] = [_time(method.ms_per_row) for method in evaluation.methods]
     return Table(tuple(columns), tuple(zip(*columns.values(), strict=True)))
 
@@ -218,8 +218,9 @@ def _interval(value: tuple[float, float] | None) -> str:
     return NONE if value is None else f"{value[0]:.2f}–{value[1]:.2f}"
 
 
-def _count(value: float) -> str:
-    return NONE if not value else f"{value:.1f}".removesuffix(".0")
+def _count(value: float, method: MethodResult) -> str:
+    """A mean count; a linear model reads no tokens at all."""
+    return f"{value:.1f}".removesuffix(".0") if method.input_tokens else NONE
 
 
 def _time(value: float) -> str:
