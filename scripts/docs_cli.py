@@ -101,8 +101,8 @@ def _parameters() -> str:
             "One tuning run; see [tuning.md](tuning.md).",
             _fields(TuneConfig, "*open*"),
             "## GenerateConfig",
-            "How answers are decoded; see [generation.md](generation.md). `truncate_input_tokens` is `--truncate` on the "
-            "command line.",
+            "How answers are decoded; see [generation.md](generation.md). `truncate_input_tokens` is `--truncate` on "
+            "the command line.",
             _fields(GenerateConfig, "drawn anew"),
         ]
     ) + "\n"  # fmt: skip

@@ -58,6 +58,8 @@ class Screen(Audience):
         self._console.print()
 
     def tuning(self, name: str) -> AbstractContextManager[Listener]:
+        if not self._console.is_terminal:  # there the bar carries the name
+            self._console.print(Text(f"   {name}", style="bold"))
         return TuneProgress(self._console, name, indent="   ")
 
     def method(self, name: str, number: int, count: int) -> None:
