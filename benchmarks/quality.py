@@ -193,7 +193,7 @@ def _bare(path: Path) -> list[Example]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=list(INSTRUCTIONS))
+    parser.add_argument("task", choices=list(INSTRUCTIONS), nargs="?", default="complaints")
     parser.add_argument("--train", type=Path)
     parser.add_argument("--test", type=Path)
     parser.add_argument("--model", default="SmolLM2-135M-Instruct")

@@ -68,9 +68,9 @@ class Screen(Audience):
             return
         if self._bar is None:
             self._bar = progress_bar(self._console)
-            self._task = self._bar.add_task("", total=count, loss="", eta="")
+            self._task = self._bar.add_task("   asking", total=count, loss="", eta="")
             self._bar.start()
-        self._bar.update(self._task, completed=number - 1, description=f"   asking {name}")
+        self._bar.update(self._task, completed=number - 1, description=f"   asking {name}", refresh=True)
 
     def figures(self, evaluation: Evaluation) -> None:
         self._clear()

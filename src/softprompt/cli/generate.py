@@ -112,18 +112,19 @@ def _record(answer: Answer) -> dict[str, Any]:
 
 def _tell_one(responder: Responder, text: str, config: GenerateConfig, way: Way) -> None:
     """The answer alone on standard output, letter by letter on a terminal; the count beside it."""
+    from softprompt.workbench.report import printable
     from softprompt.workbench.respond import generate
 
     told: list[str] = []
 
     def show(_row: int, piece: str) -> None:
         told.append(piece)
-        typer.echo(piece, nl=False)
+        typer.echo(printable(piece), nl=False)
         sys.stdout.flush()
 
     live = sys.stdout.isatty()
     answer = generate(responder, text, config=config, way=way, on_text=show if live else None)[0]
-    typer.echo("" if told else answer.output)
+    typer.echo("" if told else printable(answer.output) if live else answer.output)
     sure = f", confidence {answer.confidence:.2f}" if answer.stop_reason == "label" else f", {answer.stop_reason}"
     typer.echo(f"{_tokens([answer])}{sure}", err=True)
     if answer.cut:
@@ -134,14 +135,16 @@ def _tell_all(answers: Sequence[Answer]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from softprompt.workbench.report import printable
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("input", max_width=60, no_wrap=True, overflow="ellipsis")
     table.add_column("output", overflow="fold")
     table.add_column("sure", justify="right", no_wrap=True)
     table.add_column("stopped by", no_wrap=True)
     for answer in answers:
-        text = Text(" ".join(answer.input.split()))
-        table.add_row(text, Text(answer.output), f"{answer.confidence:.2f}", answer.stop_reason)
+        text = Text(printable(" ".join(answer.input.split())))
+        table.add_row(text, Text(printable(answer.output)), f"{answer.confidence:.2f}", answer.stop_reason)
     console().print(table)
     typer.echo(_tokens(answers), err=True)
 

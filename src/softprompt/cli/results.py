@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from softprompt.workbench.evaluate import Evaluation
-from softprompt.workbench.report import RIGHT, answers, figures
+from softprompt.workbench.report import RIGHT, answers, figures, printable
 
 PLAIN_WIDTH = 120
 """Where no terminal says how wide a line may be."""
@@ -34,7 +34,7 @@ def print_answers(console: Console, evaluation: Evaluation) -> None:
     """The rows, and under each the right answer and what every method said."""
     content = answers(evaluation)
     for number, row in enumerate(evaluation.rows, start=1):
-        console.print(Text.assemble((f"{number}. ", "dim"), row.input), soft_wrap=True)
+        console.print(Text.assemble((f"{number}. ", "dim"), printable(row.input)), soft_wrap=True)
         table = _table(show_header=False)
         table.add_column()
         table.add_column(overflow="fold")

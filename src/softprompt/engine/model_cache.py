@@ -17,7 +17,7 @@ from typing import Any
 
 from softprompt.errors import ModelUnavailable
 
-MANIFEST = "softprompt.json"
+MANIFEST = "softprompt-model.json"
 
 
 def kept(folder: Path, *, verify: bool = False) -> bool:

@@ -20,7 +20,7 @@ from softprompt.engine.checkpoint import Progress
 from softprompt.engine.optim import clip, make_optimizer, rate_at
 from softprompt.engine.packing import Row
 from softprompt.engine.soft_prompt import SoftPrompt
-from softprompt.errors import LossNotFinite
+from softprompt.errors import LossNotFinite, OutOfMemory
 from softprompt.params import Optimizer
 
 if TYPE_CHECKING:
@@ -154,7 +154,16 @@ def _update(
 ) -> float:
     """One optimizer step; returns the mean loss over its target tokens."""
     noisy = _with_noise(current, backbone.embedding_rms, schedule, progress.update)
-    loss_sum = float(backbone.add_gradient(batches, noisy, head))
+    try:
+        loss_sum = float(backbone.add_gradient(batches, noisy, head))
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        longest = max(len(row.prompt) + len(row.target) for rows in batches for row in rows)
+        raise OutOfMemory(
+            f"A batch of {schedule.batch_size} rows of up to {longest} tokens does not fit into memory. Halve the "
+            "batch size and double accumulate (the same update in less memory), or lower max_input_tokens."
+        ) from error
     count = sum(len(row.target) for rows in batches for row in rows)
     tensors = list(current.tensors().values())
     norm = clip(tensors, schedule.clip)
@@ -171,6 +180,11 @@ def _update(
     progress.epoch_loss += loss_sum
     progress.epoch_tokens += count
     return loss_sum / count
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Devices raise their own class; the allocator of the CPU only says it in words."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _with_noise(current: SoftPrompt, rms: float, schedule: Schedule, update: int) -> SoftPrompt:

@@ -125,9 +125,11 @@ def evaluate(
         max_new_tokens: of generated text; by default what the longest right answer needs and a few more.
         on_method: told the name of each method before it runs.
     """
-    rows, notes = _rows(test, limit)
-    task = detect_task(rows)
-    known = _rows(examples, None)[0] if examples is not None else []
+    whole, notes = _rows(test)
+    rows = whole[:limit]
+    # A few rows look like free text; all of them, or a tuned prompt, know better.
+    task = next((m.task for m in methods if isinstance(m, TunedPrompt)), None) or detect_task(whole)
+    known = _rows(examples)[0] if examples is not None else []
     solved = list(shots) if shots is not None else known
     backbone = load_model(model) if isinstance(model, str | Path) else model
     labels = sorted({row.output for row in (known or rows)}) if task in LABEL_TASKS else []
@@ -227,14 +229,14 @@ def tuned_methods(
     ]
 
 
-def _rows(source: str | Path | Sequence[Example], limit: int | None) -> tuple[list[Example], list[str]]:
+def _rows(source: str | Path | Sequence[Example]) -> tuple[list[Example], list[str]]:
     """Rows without their shared wrapper, and a sentence if there was one."""
     examples = read_examples(source) if isinstance(source, str | Path) else list(source)
     if not examples:
         raise DatasetInvalid(f"{source}: no rows to evaluate.")
     bare, wrapper = strip_examples(examples)
     notes = [f"the wrapper around all inputs of {source} was taken off"] if wrapper else []
-    return bare[:limit], notes
+    return bare, notes
 
 
 def _unstopped(answers: Sequence[Answer]) -> list[Answer]:

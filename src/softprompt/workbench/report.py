@@ -18,7 +18,7 @@ from softprompt.errors import UsageError
 from softprompt.workbench.curves import Curve, draw_curves
 from softprompt.workbench.evaluate import LABEL_TASKS, Evaluation, MethodResult
 
-__all__ = ["Curve", "Table", "answers", "draw_curves", "figures", "machine", "write_report"]
+__all__ = ["Curve", "Table", "answers", "draw_curves", "figures", "machine", "printable", "write_report"]
 
 SAMPLE = 12
 """Rows whose answers a report shows where no questions were asked."""
@@ -66,7 +66,12 @@ def answers(evaluation: Evaluation, limit: int | None = None) -> Table:
 
 def marked(said: str, right: str) -> str:
     """An answer with a tick or a cross."""
-    return f"{RIGHT if said.split() == right.split() else WRONG} {said or '(nothing)'}"
+    return f"{RIGHT if said.split() == right.split() else WRONG} {printable(said) or '(nothing)'}"
+
+
+def printable(text: str) -> str:
+    """What a model said, without the control characters that would steer a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def write_report(
