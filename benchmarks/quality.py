@@ -1,6 +1,6 @@
 """How good are the answers? Methods against each other on held-out rows, several seeds, mean and spread.
 
-    python benchmarks/quality.py complaints [--train examples/complaints/v1.jsonl] [--seeds 5] [--methods linear,readout]
+    python benchmarks/quality.py complaints [--train examples/complaints/v2.jsonl] [--methods linear,readout]
     python benchmarks/quality.py cfpb --train cfpb_train.json --test cfpb_test.json
     python benchmarks/quality.py ticket_titles --methods zero-shot,3-shot,text
     python benchmarks/quality.py call_summaries --methods zero-shot,3-shot,text
@@ -170,7 +170,8 @@ def _mean(values: object) -> str:
 def _say(task: Task, seed: int, result: MethodResult, seconds: float, file: Path | None) -> None:
     score = result.score
     record = {
-        "task": task.name, "train_rows": len(task.train), "test_rows": len(task.test), "seed": seed, "method": result.name,
+        "task": task.name, "train_rows": len(task.train), "test_rows": len(task.test),
+        "seed": seed, "method": result.name,
         "exact": score.exact, "interval": score.interval, "micro_f1": score.micro_f1, "macro_f1": score.macro_f1,
         "rouge_l": score.rouge_l, "format_kept": score.format_kept, "ms_per_row": result.ms_per_row, "seconds": seconds,
     }  # fmt: skip

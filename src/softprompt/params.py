@@ -36,7 +36,7 @@ class TuneConfig:
 
     task: Task = param("auto", "What the answers are; auto looks at the outputs of the training rows.")
     method: Method = param("prompt_tuning", "Vectors at the input, or keys and values in every layer (prefix tuning).")
-    place: Place = param("prefix", "Where the vectors stand: in front of the input, after the cue, or both.")
+    place: Place | None = param(None, "Vectors in front of the input, after the cue, or both; T5: in front.")
     readout: Readout = param("auto", "Label readout: beside the text path when it helps, never, or nothing but it.")
     init: Init = param("text", "Where the vectors start.")
     init_text: str = param("", "Text the vectors start from; empty: the task's instruction with the labels.")

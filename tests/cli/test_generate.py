@@ -57,7 +57,7 @@ def test_a_tuned_prompt_answers_in_every_way(call: Call, tuned: Path) -> None:
 def test_one_answer_stands_alone_on_standard_output(call: Call, tuned: Path) -> None:
     done = call("generate", tuned, "lamp broke")
     assert done.out.strip() in ("Service", "Warehouse", "Marketing")
-    assert done.err.startswith("Tokens: 24 input + 0 generated, confidence 0.")
+    assert done.err.startswith("Tokens: 25 input + 0 generated, confidence 0.")
     done = call("generate", tuned, "lamp broke", "--guard")
     assert "generated (+ 3 virtual), eos_token" in done.err
 
@@ -70,7 +70,9 @@ def test_text_streams_on_a_terminal(
     pieces: list[str] = []
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr(sys.stdout, "flush", lambda: pieces.append("flushed"))
-    assert call(*given).out == plain
+    streamed = call(*given).out
+    assert len(streamed) == len(plain)
+    assert "\x13" not in streamed
     assert len(pieces) >= 2
 
 

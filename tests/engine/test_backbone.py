@@ -18,6 +18,7 @@ from transformers import BertConfig, BertLMHeadModel, DynamicCache, GraniteConfi
 
 from softprompt.engine.backbone import CausalBackbone, wrap
 from softprompt.engine.decoding import Group
+from softprompt.engine.init import Start, initial_prompt
 from softprompt.engine.packing import Row, pack
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.errors import ModelUnsupported, ParameterInvalid
@@ -408,6 +409,68 @@ def test_bfloat16_models_train_float32_prompts() -> None:
 def test_too_long_rows_are_refused_with_numbers() -> None:
     with pytest.raises(ParameterInvalid, match=r"2050 tokens .* do not fit into the 2048 of tiny-llama\. Shorten"):
         backbone("llama").token_losses([Row((5,) * 2048, (6,))], soft_prompt(prefix=2))
+
+
+def windowed(kind: str, **config: Any) -> CausalBackbone:
+    """A tiny model whose configuration says otherwise about its windows."""
+    model = fresh(kind)
+    for name, value in config.items():
+        setattr(model.config, name, value)
+    made = wrap(model, None, model_id=f"tiny-{kind}")
+    assert isinstance(made, CausalBackbone)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "context"),
+    [
+        ("mistral", {"sliding_window": None}, 2048),
+        ("mistral", {"sliding_window": 48}, 48),
+        ("mistral", {"sliding_window": 4096}, 2048),
+        ("gemma3", {}, 64),
+        ("gemma3", {"layer_types": ["full_attention", "full_attention"]}, 2048),
+        ("qwen2", {"sliding_window": 48, "layer_types": ["full_attention", "full_attention"]}, 2048),
+        ("qwen2", {"sliding_window": 48, "layer_types": ["full_attention", "sliding_attention"]}, 48),
+    ],
+)
+def test_texts_stay_inside_the_shortest_window(kind: str, config: dict[str, Any], context: int) -> None:
+    assert windowed(kind, **config).context == context
+
+
+def test_rows_that_leave_a_sliding_window_are_refused() -> None:
+    made = windowed("mistral", sliding_window=48)
+    made.token_losses([Row((5,) * 40, (6,))], soft_prompt(prefix=8))
+    with pytest.raises(ParameterInvalid, match=r"49 tokens .* do not fit into the 48 of tiny-mistral\."):
+        made.token_losses([Row((5,) * 41, (6,))], soft_prompt(prefix=8))
+
+
+def test_embeddings_that_the_model_scales_count_as_scaled() -> None:
+    """Gemma 3 multiplies inside its embedding layer; the size of vectors follows what the layers really get."""
+    made, ids = backbone("gemma3"), torch.arange(259)
+    assert made.embedding_rms == pytest.approx(float(made.embed(ids).square().mean().sqrt()), rel=1e-5)
+    assert made.embedding_rms == pytest.approx(HIDDEN**0.5 * float(made.embedding.square().mean().sqrt()), rel=1e-5)
+
+
+def test_vectors_that_start_from_text_are_what_the_model_makes_of_it() -> None:
+    """A prompt started from a text, and not yet trained, does what the text does."""
+    made = backbone("gemma3")
+    text = made.tokenizer("Route it.", add_special_tokens=False)["input_ids"]
+    start = Start("prompt_tuning", "prefix", "text", "Route it.", (), len(text), 0, 1)
+    close(made.token_losses([ROW], initial_prompt(made, start))[0], made.token_losses([ROW], SoftPrompt(), text)[0])
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_more_tokens_than_room_was_made_for_are_refused(kind: str) -> None:
+    state = backbone(kind).prefill([Row((9, 8, 7)), Row((6,))], [Group(SoftPrompt(), None, 2)], room=2)
+    for _ in range(2):
+        state.step(torch.tensor([5, 5]))
+    with pytest.raises(ValueError, match="6 tokens do not fit into the 5 places made at prefill"):
+        state.step(torch.tensor([5, 5]))
+
+
+def test_a_wrapped_model_cannot_be_called_directly() -> None:
+    with pytest.raises(RuntimeError, match="wrapped by Softprompt: call the backbone, or load the model once more"):
+        backbone("llama").model(torch.tensor([[5, 6]]))
 
 
 def test_unknown_architectures_are_refused_by_name() -> None:

@@ -327,9 +327,7 @@ ASKED = st.lists(st.tuples(st.text("abé ", max_size=25), st.integers(0, 9), CON
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "t5"])
 @settings(max_examples=8, deadline=None)
 @given(asked=ASKED)
-def test_a_row_gets_in_a_batch_what_it_gets_alone(
-    kind: str, asked: list[tuple[str, int, GenerateConfig]]
-) -> None:
+def test_a_row_gets_in_a_batch_what_it_gets_alone(kind: str, asked: list[tuple[str, int, GenerateConfig]]) -> None:
     every = readies(kind)
     requests = [Request(text, every[number % len(every)], config) for text, number, config in asked]
     pieces = [""] * len(requests)

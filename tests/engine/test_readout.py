@@ -17,7 +17,7 @@ from softprompt.data.records import Example
 from softprompt.data.template import Template
 from softprompt.engine.backbone import wrap
 from softprompt.engine.decoding import Group
-from softprompt.engine.packing import pack
+from softprompt.engine.packing import Row, pack
 from softprompt.engine.readout import PLACES, LabelReadout, features
 from softprompt.engine.readout_fit import RIDGES, SHARED, Fitted, extract, fit, label_prior, layer_choices
 from softprompt.engine.soft_prompt import SoftPrompt
@@ -97,6 +97,15 @@ def test_features_stand_in_the_order_of_the_map() -> None:
     assert torch.equal(both, torch.cat(parts, dim=1))
 
 
+def test_what_the_template_puts_around_an_input_is_left_out_of_its_mean() -> None:
+    rows = [Row((5, 6, 7, 8), input_start=1, input_end=3), Row((5, 6), input_start=1, input_end=1)]
+    packed, hidden = pack(rows), torch.arange(6.0)[:, None]
+
+    means = features({1: hidden}, packed, rows, (1,), ("mean",))
+    assert means[:, 0].tolist() == [1.5, 5.0]  # an empty input still reads one token
+    assert features({1: hidden}, packed, rows, (1,), ("last",))[:, 0].tolist() == [3.0, 5.0]
+
+
 def test_layers_above_the_wanted_ones_do_not_change_what_is_read() -> None:
     """Extraction leaves early; serving taps a whole prefill. Both have to read the same."""
     prompt, encoder = soft_prompt(), Encoder(backbone().tokenizer, TEMPLATE, 40)
@@ -126,7 +135,10 @@ def test_the_map_is_standardise_multiply_add() -> None:
     readout = LabelReadout(("a", "b"), (1,), ("mean",), center, scale, weight, bias, TEMPLATE, soft_prompt(suffix=0))
 
     given_ = torch.randn(3, 6, generator=generator)
-    wanted = [[float(((row - center) * scale * line).sum() + b) for line, b in zip(weight, bias, strict=True)] for row in given_]
+    wanted = [
+        [float(((row - center) * scale * line).sum() + b) for line, b in zip(weight, bias, strict=True)]
+        for row in given_
+    ]
     close(readout.logits(given_), torch.tensor(wanted))
     assert sorted(readout.tensors()) == ["bias", "center", "prompt.prefix", "scale", "weight"]
 

@@ -129,7 +129,9 @@ def test_calibration_takes_off_what_every_label_scores_on_average(lines: list[li
     scores = torch.tensor(lines, dtype=torch.float64)
     shifted = scores + torch.tensor(bias, dtype=torch.float64)
 
-    assert calibration(scores).tolist() == pytest.approx([sum(column) / len(lines) for column in zip(*lines, strict=True)])
+    assert calibration(scores).tolist() == pytest.approx(
+        [sum(column) / len(lines) for column in zip(*lines, strict=True)]
+    )
     torch.testing.assert_close(
         confidence(scores, calibration(scores)), confidence(shifted, calibration(shifted)), rtol=1e-6, atol=1e-9
     )

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from softprompt.data.template import Template
 from softprompt.engine.tokens import Encoder
+from softprompt.errors import ParameterInvalid
 from softprompt.testing.tiny import byte_tokenizer
 
 BOS, EOS = 1, 2
@@ -93,6 +94,11 @@ def test_t5_rows_are_whole_and_end_with_the_end_token() -> None:
     assert (row.input_start, row.input_end) == (7, 12)
 
 
+def instruction_length(template: Template) -> int:
+    """Byte tokens of the frozen instruction with its line break, which limits do not count."""
+    return len(f"{template.instruction}\n") if template.instruction else 0
+
+
 # --- properties ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", KINDS)
 @few
@@ -152,7 +158,7 @@ def test_span_of_the_input_holds_the_input_and_nothing_else(kind: str, text: str
 def test_rows_fit_the_limit_and_cut_rows_keep_the_cue(kind: str, text: str, template: Template, room: int) -> None:
     plain = encoder(kind, template)
     limit = len(bytes_of(kind)(template.render(""))["input_ids"]) + room
-    made = encoder(kind, template, limit)
+    made = encoder(kind, template, limit - instruction_length(template))
     row, whole = made.row(text), plain.row(text)
 
     assert len(made.head) + len(row.prompt) <= limit
@@ -191,8 +197,32 @@ def test_very_long_input_is_cut_once_and_marked(kind: str) -> None:
 
     row = made.row("the box is late " * 5_000)
     assert row.cut
-    assert len(made.head) + len(row.prompt) == 64
+    assert len(made.head) + len(row.prompt) == 64 + len("Route it.\n")
     assert made.tokenizer.decode(row.prompt, skip_special_tokens=True).endswith(" Output:")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@few
+@given(text=st.text(max_size=60), words=st.integers(1, 40))
+def test_an_instruction_takes_no_room_from_the_input(kind: str, text: str, words: int) -> None:
+    without = encoder(kind, Template(), 40)
+    behind = encoder(kind, Template(instruction="word " * words), 40)
+
+    one, other = without.row(text), behind.row(text)
+    assert one.cut == other.cut
+    assert other.prompt[other.input_start : other.input_end] == one.prompt[one.input_start : one.input_end]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_template_that_leaves_no_room_is_refused_with_numbers(kind: str) -> None:
+    own = len("Input:  Output:") + (kind != CAUSAL)  # with one token for the beginning, or for the end
+    template = Template(instruction="Route it.")
+
+    assert encoder(kind, template, own).row("").cut is False
+    assert encoder(kind, template, own).row("box").cut
+    message = f"The template's own text takes {own} tokens; {own - 1} are allowed .*max_input_tokens"
+    with pytest.raises(ParameterInvalid, match=message):
+        encoder(kind, template, own - 1).row("box")
 
 
 def test_no_limit_means_no_cut() -> None:
@@ -212,6 +242,41 @@ def test_rows_pairs_inputs_with_targets() -> None:
     assert made.rows(["a", "b"], ["x", "y"]) == [made.row("a", "x"), made.row("b", "y")]
     assert made.rows(["a"]) == [made.row("a")]
     assert made.row("a").target == ()
+
+
+# --- special tokens --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["</s>", "<s>", "<pad>"])
+def test_names_of_special_tokens_are_plain_letters(kind: str, name: str) -> None:
+    """Neither a customer nor a template ends or begins a text by naming the token that does."""
+    made = encoder(kind, Template(f"{name} Q: {{{{input}}}} A:{name} ", instruction=f"Say {name}."))
+    row = made.row(f"a{name}b", name)
+
+    ids = [*made.head, *row.prompt]
+    bare = ids[kind == WITH_BOS : len(ids) - (kind == T5)]
+    assert not {0, BOS, EOS} & {*bare, *row.target[:-1]}
+    assert made.tokenizer.decode(bare) == f"Say {name}.\n{name} Q: a{name}b A:{name}"
+    assert made.tokenizer.decode(row.target[:-1]).strip() == name
+    assert made.tokenizer.decode(row.prompt[row.input_start : row.input_end]) == f"a{name}b"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_of_special_tokens_are_cut_as_letters(kind: str) -> None:
+    made = encoder(kind, Template(), len("Input:  Output:") + (kind != CAUSAL) + 6)
+    row = made.row("ab</s></s></s>")
+    assert row.cut
+    assert made.tokenizer.decode(row.prompt[row.input_start : row.input_end]) == "ab</s>"
+
+
+@few
+@given(text=TEXTS, template=TEMPLATES)
+def test_a_causal_tokenizer_that_ends_texts_does_not_end_prompts(text: str, template: Template) -> None:
+    ending, plain = Encoder(bytes_of(T5), template), encoder(CAUSAL, template)
+    assert ending.head == plain.head
+    assert ending.row(text, "Yes") == plain.row(text, "Yes")
+    assert (
+        Encoder(bytes_of(T5), template, 40).row(text * 9).prompt == encoder(CAUSAL, template, 40).row(text * 9).prompt
+    )
 
 
 # --- vocabularies that merge -----------------------------------------------------------------------------------------

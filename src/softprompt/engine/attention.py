@@ -21,8 +21,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from softprompt.errors import ModelUnsupported
 
+from softprompt.engine.shared_attention import FAR, Plan, SharedAttention, make_plan
+
 NAME = "softprompt"
-FAR = -1e30  # finite, so that a fully masked line gives a plain mean and never NaN
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def resolve(backbone: Backbone, config: TuneConfig, rows: int, labels: tuple[str
     """
     notes: list[str] = []
     causal = backbone.kind == "causal"
-    batch = config.batch_size or (8 if causal else 16)
+    batch = config.batch_size or (4 if causal else 16)
     batches = math.ceil(rows / batch)
     epochs = config.epochs or max(3, min(20 if causal else 50, math.ceil(_WANTED[causal] / batches)))
     accumulate = config.accumulate or max(1, min(16, batches * epochs // _WANTED[causal]))
@@ -80,11 +80,11 @@ def resolve(backbone: Backbone, config: TuneConfig, rows: int, labels: tuple[str
         )
     start = Start(
         method=config.method,
-        place=config.place,
+        place=config.place or ("both" if causal and config.method == "prompt_tuning" else "prefix"),
         init=config.init,
         text=config.init_text or text,
         labels=labels,
-        prefix_length=config.virtual_tokens or (30 if causal else 100),
+        prefix_length=config.virtual_tokens or (20 if causal else 100),
         suffix_length=config.suffix_tokens or 8,
         seed=config.seed,
     )

@@ -196,7 +196,7 @@ class _Demo:
         if not missing:
             self.audience.say(f"Both tuned prompts lie in {self.plan.out} already and fit; they are used again.")
             return
-        updates, seconds = self._probe(self.train[missing[0]])
+        updates, seconds, measured = self._probe(self.train[missing[0]])
         asked = sum(1 for name in PROMPTED if self.results.find(name, self._detail(name)) is None) + len(missing)
         began = time.monotonic()
         few = self.test[:PROBE_ROWS]
@@ -204,12 +204,12 @@ class _Demo:
         table = (time.monotonic() - began) / len(few) * (len(self.test) + len(self.questions)) * asked
         runs = "one run" if len(missing) == 1 else f"each of {len(missing)} runs"
         self.audience.say(
-            f"{updates} updates of {seconds:.2f} s, measured over {PROBE_UPDATES}: about "
+            f"{updates} updates of {seconds:.2f} s, measured over {measured}: about "
             f"{_minutes(updates * seconds)} for {runs}; then about {_minutes(table)} for the table."
         )
 
-    def _probe(self, rows: list[Example]) -> tuple[int, float]:
-        """(updates of a run, seconds for one), by starting a run and leaving it after a few updates."""
+    def _probe(self, rows: list[Example]) -> tuple[int, float, int]:
+        """(updates of a run, seconds for one, over how many measured), by starting a run and leaving it after a few updates."""
         moments: list[float] = []
         updates = 0
 
@@ -229,7 +229,7 @@ class _Demo:
             tune(rows, model=self.backbone, config=replace(self.plan.config, readout="off"), listener=listen)
         except _Enough:
             began = moments.pop(0)  # the first update also warms up the machine
-        return updates, (moments[-1] - began) / len(moments)
+        return updates, (moments[-1] - began) / len(moments), len(moments)
 
     # --- tuning -------------------------------------------------------------------------------------------------------
     def _tune(self, name: str) -> None:

@@ -127,8 +127,7 @@ def evaluate(
     """
     whole, notes = _rows(test)
     rows = whole[:limit]
-    # A few rows look like free text; all of them, or a tuned prompt, know better.
-    task = next((m.task for m in methods if isinstance(m, TunedPrompt)), None) or detect_task(whole)
+    task = _task(methods, whole)
     known = _rows(examples)[0] if examples is not None else []
     solved = list(shots) if shots is not None else known
     backbone = load_model(model) if isinstance(model, str | Path) else model
@@ -237,6 +236,12 @@ def _rows(source: str | Path | Sequence[Example]) -> tuple[list[Example], list[s
     bare, wrapper = strip_examples(examples)
     notes = [f"the wrapper around all inputs of {source} was taken off"] if wrapper else []
     return bare, notes
+
+
+def _task(methods: Sequence[str | Path | TunedPrompt | Method], rows: Sequence[Example]) -> Task:
+    """What a tuned prompt was made for; else what the rows look like, all of them: a few look like free text."""
+    made_for = next((method.task for method in methods if isinstance(method, TunedPrompt)), None)
+    return made_for or detect_task(rows)  # type: ignore[return-value]
 
 
 def _unstopped(answers: Sequence[Answer]) -> list[Answer]:

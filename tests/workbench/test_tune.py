@@ -1,0 +1,90 @@
+"""The whole run without a terminal: what it chooses, says, keeps and refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from softprompt import TunedPrompt, load_model, tune
+from softprompt.data.records import Example
+from softprompt.engine import events
+from softprompt.errors import CheckpointInvalid, ModelUnsupported, ParameterInvalid
+from softprompt.params import TuneConfig
+from softprompt.workbench.tune import content_hash
+
+if TYPE_CHECKING:
+    from softprompt.engine.backbone import Backbone
+
+SMALL = TuneConfig(virtual_tokens=3, epochs=1, batch_size=8)
+
+
+def test_a_run_is_told_and_stored(backbone: Backbone, examples: list[Example], tmp_path: Path) -> None:
+    told: list[events.Event] = []
+    run = tune(examples, model=backbone, out=tmp_path / "Complaints", config=SMALL, listener=told.append)
+    kinds = [type(event).__name__ for event in told]
+    assert (kinds.count("StepDone"), kinds.count("EpochDone"), run.updates) == (3, 1, 3)
+    assert run.notes == tuple(event.text for event in told if isinstance(event, events.Note))
+    assert run.tokens > 0
+    back = TunedPrompt.load(tmp_path / "Complaints", backbone=backbone)
+    assert (back.name, back.task, back.labels) == (
+        "Complaints",
+        "classification",
+        ("Marketing", "Service", "Warehouse"),
+    )
+    assert back.recipe["config"] == dataclasses.asdict(SMALL)
+    assert back.data == {"sha256": content_hash(examples), "rows": 18, "validation_rows": 0}
+    assert back.metrics["epochs"] == list(run.epochs)
+    assert back.calibration is not None
+    assert back.calibration.shape == (3,)
+
+
+def test_a_wrapper_around_all_inputs_is_taken_off(backbone: Backbone, examples: list[Example]) -> None:
+    wrapped = [Example(f"Narrative: {e.input}\nProduct:\n", e.output) for e in examples]
+    run = tune(wrapped, model=backbone, config=dataclasses.replace(SMALL, readout="off"))
+    assert run.out is None
+    assert run.tuned.readout is None
+    assert run.tuned.data["sha256"] == content_hash(examples)
+    assert any("wrapped alike" in note for note in run.notes)
+
+
+def test_held_out_rows_choose_the_epoch(backbone: Backbone, examples: list[Example]) -> None:
+    run = tune(examples, model=backbone, config=dataclasses.replace(SMALL, epochs=2), validation=0.25)
+    assert run.tuned.data["validation_rows"] >= 3
+    assert any(record["best"] for record in run.epochs)
+    assert all(record["validation_loss"] > 0 for record in run.epochs)
+
+
+def test_free_text_has_no_labels(backbone: Backbone) -> None:
+    rows = [Example(f"text number {i}", f"a title of its own for {i}") for i in range(12)]
+    run = tune(rows, model=backbone, config=SMALL)
+    assert (run.tuned.task, run.tuned.labels, run.tuned.readout) == ("generation", (), None)
+    with pytest.raises(ParameterInvalid, match="no label set to read"):
+        tune(rows, model=backbone, config=dataclasses.replace(SMALL, readout="only"))
+
+
+def test_encoder_decoder_models_tune_without_a_readout(
+    tiny_folder: Callable[..., Path], examples: list[Example]
+) -> None:
+    model = load_model(tiny_folder("t5"))
+    run = tune(examples, model=model, config=SMALL)
+    assert run.tuned.readout is None
+    assert "no label readout: it needs a decoder-only model" in run.notes
+    with pytest.raises(ModelUnsupported, match="use readout off"):
+        tune(examples, model=model, config=dataclasses.replace(SMALL, readout="only"))
+
+
+def test_a_checkpoint_of_another_run_is_refused(backbone: Backbone, examples: list[Example], tmp_path: Path) -> None:
+    def stop(event: events.Event) -> None:
+        if isinstance(event, events.Saved):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(examples, model=backbone, out=tmp_path / "p", config=SMALL, listener=stop)
+    assert (tmp_path / "p.run").is_dir()
+    with pytest.raises(CheckpointInvalid, match="other data, model or parameters"):
+        tune(examples[1:], model=backbone, out=tmp_path / "p", config=SMALL, resume=True)
+    assert tune(examples, model=backbone, out=tmp_path / "p", config=SMALL, resume=True).updates == 3
