@@ -33,7 +33,7 @@ from softprompt.testing.tiny import byte_tokenizer, tiny_model
 SIZE, END = 259, 2
 LABELS = ("Planning", "Plan", "L3")
 BARE = Template("{{input}}")
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=12, deadline=None)
 
 
 # --- a model that says what it is told -------------------------------------------------------------------------------

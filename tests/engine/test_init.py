@@ -20,7 +20,7 @@ from softprompt.testing.tiny import tiny_model
 
 INITS: tuple[Init, ...] = ("text", "labels", "vocabulary", "random")
 TEXT, LABELS = "Route the complaint.", ("Planning", "L3")
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=10, deadline=None)
 
 
 @cache

@@ -27,11 +27,11 @@ from softprompt.engine.optim import rate_at
 from softprompt.engine.packing import Row
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tune import Keep, Outcome, Schedule, Validation
-from softprompt.errors import CheckpointInvalid, LossNotFinite
+from softprompt.errors import CheckpointInvalid, LossNotFinite, OutOfMemory
 from softprompt.testing.tiny import tiny_model
 
 OPTIMIZERS = ("adamw", "adafactor")
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=12, deadline=None)
 
 TARGETS = ((90, 2), (91, 92, 93, 2), (90, 2), (94, 2), (91, 92, 93, 2), (94, 2))
 ROWS = [Row((40 + n, 41, 42 + n, 50 + 3 * n), target) for n, target in enumerate(TARGETS)]
@@ -434,3 +434,39 @@ def test_a_start_that_is_no_number_is_refused_at_once() -> None:
     broken = SoftPrompt(prefix=torch.full((2, 32), math.nan))
     with pytest.raises(LossNotFinite, match="The loss became nan .*at update 1 with .*; the last good checkpoint is"):
         tune.run(backbone("llama"), broken, ROWS, (), PLAN)
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=["device", "python", "processor"],
+)
+def test_a_batch_that_does_not_fit_is_refused_with_advice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    def full(*_: object) -> Tensor:
+        raise error
+
+    keep = Keep(tmp_path / "s", 0.0, "k")
+    record(PLAN, keep=keep, should_stop=stop_after(1))
+    monkeypatch.setattr(Recorder, "add_gradient", full)
+    with pytest.raises(
+        OutOfMemory, match="batch of 2 rows of up to 8 tokens .*Halve the batch size and double accumulate"
+    ):
+        record(PLAN, keep=keep)
+    progress, _ = checkpoint.load(keep.path, "k") or pytest.fail("nothing was stored")
+    assert progress.update == 1
+
+
+def test_other_trouble_of_a_pass_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object) -> Tensor:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(Recorder, "add_gradient", wrong)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        record(PLAN)

@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from softprompt.errors import ModelUnsupported
-
 from softprompt.engine.shared_attention import FAR, Plan, SharedAttention, make_plan
+from softprompt.errors import ModelUnsupported
 
 NAME = "softprompt"
 
@@ -62,6 +61,19 @@ class Capture:
 
     keys: list[Tensor] = field(default_factory=list)
     values: list[Tensor] = field(default_factory=list)
+    _plan: Plan | None = field(default=None, init=False)
+
+    def has_plan(self, states: Tensor) -> bool:
+        """Whether `shared_attention` may do this pass: float32 on a processor."""
+        return states.device.type == "cpu" and states.dtype == torch.float32
+
+    def plan(self, heads: int, kv_heads: int, like: Tensor) -> Plan:
+        """`[P, H]` tokens as one row; made once for all layers."""
+        self._plan = self._plan or make_plan([len(like)], heads, kv_heads, like)
+        return self._plan
+
+    def front(self, layer: int) -> None:
+        """Nothing stands in front of a prefix."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """`[1, A, P, D]` → `[1, P, A, D]`."""
@@ -111,7 +123,7 @@ class Rows:
         unpad: `[N]` place in the flattened rectangle of each packed position; None if nothing is padded.
         mask: `[B, 1, T, S]` what is added to the scores of the rows' own keys (S = T, or stored length + T).
         groups: which rows (from, to) stand behind which prefix.
-        store: keys and values of earlier steps, while decoding.
+        store: keys and values of earlier steps, while decoding. Without one, `mask` is the causal mask.
     """
 
     index: Tensor
@@ -119,9 +131,12 @@ class Rows:
     mask: Tensor
     groups: tuple[tuple[PrefixCache | None, int, int], ...]
     store: RowStore | None = None
+    _plan: Plan | None = field(default=None, init=False)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """`[1, A, N, D]` → `[1, N, A, D]`."""
+        if self.has_plan(query):
+            return self._attend_planned(layer, query, key, value, scale)
         rows, width = self.index.shape
         heads, kv_heads, dim = query.shape[1], key.shape[1], query.shape[3]
         share = heads // kv_heads  # query heads that read one key head
@@ -135,6 +150,34 @@ class Rows:
         out = torch.cat(parts) if len(parts) > 1 else parts[0]
         out = out.view(rows, kv_heads, share, width, dim).permute(0, 3, 1, 2, 4).reshape(rows * width, heads, dim)
         return (out if self.unpad is None else out.index_select(0, self.unpad))[None]
+
+    def has_plan(self, states: Tensor) -> bool:
+        """Whether `shared_attention` does this pass: fresh rows behind one prefix, float32 on a processor."""
+        fresh = self.store is None and len(self.groups) == 1
+        return fresh and states.device.type == "cpu" and states.dtype == torch.float32
+
+    def plan(self, heads: int, kv_heads: int, like: Tensor) -> Plan:
+        """How the rows lie in buckets; made once for all layers."""
+        if self._plan is None:
+            rows, width = self.index.shape
+            full = torch.full((rows,), width)
+            lengths = full if self.unpad is None else torch.bincount(self.unpad // width, minlength=rows)
+            self._plan = make_plan(lengths.tolist(), heads, kv_heads, like)
+        return self._plan
+
+    def front(self, layer: int) -> tuple[Tensor, Tensor] | None:
+        """Keys and values `[K, P, D]` of the prefix, if there is one and only one."""
+        prefix = self.groups[0][0] if len(self.groups) == 1 else None
+        return None if prefix is None or prefix.length == 0 else (prefix.keys[layer], prefix.values[layer])
+
+    def _attend_planned(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """`[1, A, N, D]` → `[1, N, A, D]` by `shared_attention`."""
+        _, heads, tokens, dim = query.shape
+        plan = self.plan(heads, key.shape[1], query)
+        q, k, v = (states[0].transpose(0, 1).reshape(tokens, -1) for states in (query, key, value))
+        none = key.new_zeros(key.shape[1], 0, dim)
+        out = SharedAttention.apply(q * scale, k, v, *(self.front(layer) or (none, none)), plan)  # type: ignore[no-untyped-call]
+        return out.view(1, tokens, heads, dim)  # type: ignore[no-any-return]
 
     def _rectangle(self, states: Tensor) -> Tensor:
         """`[1, heads, N, D]` packed → `[B, T, heads * D]`."""

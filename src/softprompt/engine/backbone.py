@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from softprompt.engine import lean
 from softprompt.engine.attention import NAME, Capture, PrefixCache, Rows, RowStore, causal_mask
 from softprompt.engine.decoding import CausalState, Group
 from softprompt.engine.packing import Packed, Row, pack
@@ -68,6 +69,7 @@ class CausalBackbone:
                 "Llama-, Mistral-, Qwen2-, Granite-, Gemma- and GPT-2-like models and T5 are supported."
             )
         self.model.set_attn_implementation(NAME)
+        lean.apply(self.model)
 
     # --- facts -------------------------------------------------------------------------------------------------------
     @cached_property

@@ -209,7 +209,7 @@ class _Demo:
         )
 
     def _probe(self, rows: list[Example]) -> tuple[int, float, int]:
-        """(updates of a run, seconds for one, over how many measured), by starting a run and leaving it after a few updates."""
+        """(updates of a run, seconds for one, over how many measured): a run is started and left after a few."""
         moments: list[float] = []
         updates = 0
 
