@@ -49,5 +49,7 @@ def tuned(tiny_folder: Callable[..., Path], rows: Path, tmp_path_factory: pytest
     from softprompt.params import TuneConfig
 
     out = tmp_path_factory.mktemp("prompts") / "complaints"
-    tune(rows, model=tiny_folder(), out=out, config=TuneConfig(virtual_tokens=3, epochs=1, batch_size=8))
+    tune(
+        rows, model=tiny_folder(), out=out, config=TuneConfig(place="prefix", virtual_tokens=3, epochs=1, batch_size=8)
+    )
     return out

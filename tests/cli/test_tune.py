@@ -20,7 +20,7 @@ from softprompt.engine.artifact import TunedPrompt
 from softprompt.params import TuneConfig
 
 Call = Callable[..., SimpleNamespace]
-SMALL = ("--virtual-tokens", 3, "--epochs", 2, "--batch-size", 8)
+SMALL = ("--place", "prefix", "--virtual-tokens", 3, "--epochs", 2, "--batch-size", 8)
 
 
 def test_one_document_with_json(call: Call, rows: Path, tiny_folder: Callable[..., Path], tmp_path: Path) -> None:
@@ -94,6 +94,7 @@ def test_help_and_ranges_come_from_the_parameters(call: Call, monkeypatch: pytes
             ("--epochs", 51, "--learning-rate", 2),
             "epochs: 51 is not between 1 and 50; learning_rate: 2.0 is not between",
         ),
+        (("--place", "middle"), "place: 'middle' is not one of prefix, suffix, both"),
         (("--method", "lora"), "method: 'lora' is not one of prompt_tuning, prefix_tuning"),
         (("--epochs", "many"), "Invalid value for '--epochs'"),
         (("--template", "no place"), "it needs exactly one"),

@@ -135,7 +135,7 @@ def test_the_hubs_refusals_say_what_to_do(online: Settings, monkeypatch: pytest.
         raise refusals[0].__new__(refusals[0])
 
     answer(monkeypatch, ["model.safetensors"], fetch)
-    with pytest.raises(ModelUnavailable, match="accept the licence on the page of .*Llama-2-13b-chat-hf, then `hf auth"):
+    with pytest.raises(ModelUnavailable, match="on the page of .*Llama-2-13b-chat-hf, then `hf auth"):
         resolve("meta-llama/llama-2-13b-chat", settings=online)
     del refusals[0]
     with pytest.raises(ModelUnavailable, match="not found there, or hidden from you"):

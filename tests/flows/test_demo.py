@@ -18,7 +18,7 @@ NAMES = [
     "zero-shot", "1-shot", "3-shot", BASELINE, "tuned on v1 · text", "tuned on v1 · readout", "tuned on v2 · text",
     "tuned on v2 · readout",
 ]  # fmt: skip
-QUICK = TuneConfig(init_text=LAB_INSTRUCTION, epochs=1, virtual_tokens=4)
+QUICK = TuneConfig(init_text=LAB_INSTRUCTION, epochs=1, place="prefix", virtual_tokens=4)
 
 
 class Diary(Audience):

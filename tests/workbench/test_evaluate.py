@@ -43,7 +43,9 @@ def test_the_linear_baseline_learns_words(examples: list[Example]) -> None:
 
 
 def test_methods_answer_the_same_rows_in_order(backbone: Backbone, examples: list[Example]) -> None:
-    tuned = tune(examples, model=backbone, config=TuneConfig(virtual_tokens=3, epochs=1), out=None).tuned
+    tuned = tune(
+        examples, model=backbone, config=TuneConfig(place="prefix", virtual_tokens=3, epochs=1), out=None
+    ).tuned
     heard: list[str] = []
     found = evaluate(
         examples, model=backbone, methods=["zero-shot", "1-shot", "baseline", tuned], examples=examples, limit=5,

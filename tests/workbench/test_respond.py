@@ -21,7 +21,9 @@ LABELS = {"Service", "Warehouse", "Marketing"}
 
 @pytest.fixture(scope="module")
 def responder(backbone: Backbone, examples: list[Example]) -> Responder:
-    tuned = tune(examples, model=backbone, config=TuneConfig(virtual_tokens=3, epochs=1, batch_size=8)).tuned
+    tuned = tune(
+        examples, model=backbone, config=TuneConfig(place="prefix", virtual_tokens=3, epochs=1, batch_size=8)
+    ).tuned
     return Responder.of(backbone, tuned)
 
 

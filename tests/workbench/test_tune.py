@@ -19,7 +19,7 @@ from softprompt.workbench.tune import content_hash
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
 
-SMALL = TuneConfig(virtual_tokens=3, epochs=1, batch_size=8)
+SMALL = TuneConfig(place="prefix", virtual_tokens=3, epochs=1, batch_size=8)
 
 
 def test_a_run_is_told_and_stored(backbone: Backbone, examples: list[Example], tmp_path: Path) -> None:

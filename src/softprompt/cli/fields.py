@@ -68,11 +68,13 @@ def _option(item: dataclasses.Field[Any], hint: Any, name: str, unset: str) -> i
 def _kind(hint: Any) -> tuple[Any, tuple[str, ...]]:
     """The type a command line reads, and the words it may be."""
     parts = [part for part in get_args(hint) if part is not NoneType]
+    if NoneType in get_args(hint):
+        return _kind(parts[0])
     if get_origin(hint) is tuple:
         return tuple, ()
     if parts and all(isinstance(part, str) for part in parts):
         return str, tuple(parts)
-    return (parts[0] if parts else hint), ()
+    return hint, ()
 
 
 def _aside(item: dataclasses.Field[Any], unset: str) -> str:

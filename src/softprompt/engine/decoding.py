@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from softprompt.engine.attention import FAR, PrefixCache, Rows, RowStore
+from softprompt.engine.attention import PrefixCache, Rows, RowStore
 from softprompt.engine.packing import Packed, Row, pack
+from softprompt.engine.shared_attention import FAR
 from softprompt.engine.soft_prompt import SoftPrompt
 
 if TYPE_CHECKING:
