@@ -121,11 +121,13 @@ def _fields(config: type, unset: str) -> str:
 def _values(item: dataclasses.Field[Any], hint: Any) -> str:
     """The words it may be, or its type and range."""
     parts = [part for part in get_args(hint) if part is not NoneType]
+    if len(parts) == 1 and NoneType in get_args(hint):
+        return _values(item, parts[0])
     if get_origin(hint) is tuple:
         return "texts"
     if parts and all(isinstance(part, str) for part in parts):
         return ", ".join(f"`{part}`" for part in parts)
-    kind = {int: "integer", float: "number", bool: "yes or no", str: "text"}[parts[0] if parts else hint]
+    kind = {int: "integer", float: "number", bool: "yes or no", str: "text"}[hint]
     low, high = item.metadata.get("low"), item.metadata.get("high")
     if low is None and high is None:
         return kind

@@ -98,8 +98,8 @@ def check_fields(config: Any) -> None:
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
         low, high = item.metadata.get("low"), item.metadata.get("high")
-        choices = get_args(_LITERALS.get(str(item.type)))
-        if choices and value not in choices:
+        choices = get_args(_LITERALS.get(str(item.type).removesuffix(" | None")))
+        if choices and value is not None and value not in choices:
             problems.append(f"{item.name}: {value!r} is not one of {', '.join(choices)}")
         if value is None or (low is None and high is None):
             continue
