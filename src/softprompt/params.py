@@ -98,8 +98,10 @@ def check_fields(config: Any) -> None:
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
         low, high = item.metadata.get("low"), item.metadata.get("high")
-        choices = get_args(_LITERALS.get(str(item.type).removesuffix(" | None")))
-        if choices and value is not None and value not in choices:
+        kind = str(item.type)
+        choices = get_args(_LITERALS.get(kind.removesuffix(" | None")))
+        left_open = value is None and kind.endswith(" | None")
+        if choices and value not in choices and not left_open:
             problems.append(f"{item.name}: {value!r} is not one of {', '.join(choices)}")
         if value is None or (low is None and high is None):
             continue
