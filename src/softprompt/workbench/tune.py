@@ -106,22 +106,9 @@ def tune(
     folder = Path(out) if out is not None else None
     outcome, encoder = job.text_path(backbone, folder, resume, should_stop)
     fitted = job.readout(backbone, outcome)
-    offset = job.calibrate(backbone, encoder, outcome)
     history = outcome.history if outcome else ()
-    tuned = TunedPrompt(
-        name=name or (folder.name if folder else "tuned"),
-        base=base_of(backbone),
-        task=job.task,
-        prompt=outcome.prompt if outcome else SoftPrompt(),
-        template=encoder.template,
-        labels=job.labels,
-        calibration=offset,
-        readout=fitted.readout if fitted else None,
-        recipe=job.recipe_record(),
-        data=job.data_record(),
-        metrics=job.metrics_record(history, fitted),
-        versions=versions_here(),
-    )
+    tuned = job.tuned_prompt(backbone, name or (folder.name if folder else "tuned"), encoder.template, outcome, fitted)
+    tuned = replace(tuned, calibration=job.calibrate(backbone, encoder, outcome))
     saved = tuned.save(folder) if folder else None
     if folder:
         shutil.rmtree(_side(folder), ignore_errors=True)
@@ -276,6 +263,29 @@ class _Job:
         if self.task == "summarization":
             return "Summarize the following text in the style of the examples."
         return "Answer the following input in the style of the examples."
+
+    def tuned_prompt(
+        self,
+        backbone: Backbone,
+        name: str,
+        template: Template,
+        outcome: loop.Outcome | None,
+        fitted: readout_fit.Fitted | None,
+    ) -> TunedPrompt:
+        """What the run found, with how it was made."""
+        return TunedPrompt(
+            name=name,
+            base=base_of(backbone),
+            task=self.task,
+            prompt=outcome.prompt if outcome else SoftPrompt(),
+            template=template,
+            labels=self.labels,
+            readout=fitted.readout if fitted else None,
+            recipe=self.recipe_record(),
+            data=self.data_record(),
+            metrics=self.metrics_record(outcome.history if outcome else (), fitted),
+            versions=versions_here(),
+        )
 
     def recipe_record(self) -> dict[str, Any]:
         chosen = {"chosen": asdict(self.recipe.schedule)} if self.recipe else {}
