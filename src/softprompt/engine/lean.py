@@ -43,7 +43,10 @@ def _covers(layer: Any) -> bool:
     if type(layer).__name__ not in FAMILY or isinstance(layer.forward, LeanLayer):
         return False
     kinds = {name.rsplit(".", 1)[-1]: type(m) for name, m in layer.named_modules() if name.endswith("_proj")}
-    as_made = kinds == dict.fromkeys(_PROJECTIONS, nn.Linear) and isinstance(layer.mlp.act_fn, nn.SiLU)
+    as_made = kinds == dict.fromkeys(_PROJECTIONS, nn.Linear) and type(layer.mlp.act_fn).__name__ in (
+        "SiLU",
+        "SiLUActivation",
+    )
     return as_made and not any(parameter.requires_grad for parameter in layer.parameters())
 
 
@@ -78,7 +81,11 @@ class LeanLayer:
         front = None if layout is None else layout.front(self.number)
         tracked = torch.is_grad_enabled() and any(t.requires_grad for t in (hidden_states, *(front or ())))
         planned = layout is not None and layout.has_plan(hidden_states)
-        if layout is None or (tracked and not planned) or not self._fits(hidden_states, position_embeddings[0]):
+        if (
+            layout is None
+            or (torch.is_grad_enabled() and not planned)
+            or not self._fits(hidden_states, position_embeddings[0])
+        ):
             return self._plain(hidden_states, position_embeddings=position_embeddings, layout=layout, **others)
         cos, sin = (t[0, :, None, : self.dim // 2] for t in position_embeddings)
         hidden = hidden_states[0]
@@ -109,6 +116,10 @@ class LeanLayer:
         """hidden + weight × linear(states), as one product."""
         out = torch.addmm(hidden, states, linear.weight.t(), alpha=self.weight)
         return out if linear.bias is None else out.add_(linear.bias, alpha=self.weight)
+
+    def weighted_(self, states: Tensor) -> Tensor:
+        """weight × states, in place."""
+        return states if self.weight == 1.0 else states.mul_(self.weight)
 
     def _stored_half(self, hidden: Tensor, turn: Turn, layout: Capture | Rows) -> Tensor:
         """The attention half where the layout has to read or to keep more than a plan knows."""
@@ -163,9 +174,10 @@ class _AttentionHalf(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor | None, of_key: Tensor | None, of_value: Tensor | None) -> tuple[Any, ...]:
         hidden, factor, cos, sin, *saved = ctx.saved_tensors
         layer: LeanLayer = ctx.layer
-        attention, of_query, of_front = layer.attention, None, (None, None)
+        attention, of_query = layer.attention, None
+        of_front: list[Tensor | None] = [None, None]
         if grad is not None:
-            of_out = torch.mm(grad, attention.o_proj.weight).mul_(layer.weight)
+            of_out = layer.weighted_(torch.mm(grad, attention.o_proj.weight))
             of_query, own_key, own_value, *of_front = shared_attention.backward(tuple(saved), ctx.plan, of_out)
             of_key = own_key if of_key is None else own_key.add_(of_key)
             of_value = own_value if of_value is None else own_value.add_(of_value)
@@ -215,7 +227,7 @@ class _MlpHalf(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         hidden, factor, silu, slope = ctx.saved_tensors
         layer: LeanLayer = ctx.layer
-        of_product = torch.mm(grad, layer.mlp.down_proj.weight).mul_(layer.weight)
+        of_product = layer.weighted_(torch.mm(grad, layer.mlp.down_proj.weight))
         of_up = of_product * silu
         of_normed = torch.mm(of_product.mul_(slope), layer.mlp.gate_proj.weight)
         of_normed.addmm_(of_up, layer.mlp.up_proj.weight)
@@ -234,7 +246,8 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return normalise_back(grad.clone(), *ctx.saved_tensors, ctx.norm, None), None
+        hidden, factor = ctx.saved_tensors
+        return normalise_back(grad.clone(), hidden, factor, ctx.norm), None
 
 
 def normalise(hidden: Tensor, norm: Any) -> tuple[Tensor, Tensor]:
@@ -244,7 +257,7 @@ def normalise(hidden: Tensor, norm: Any) -> tuple[Tensor, Tensor]:
     return (hidden * factor).mul_(norm.weight), factor
 
 
-def normalise_back(grad: Tensor, hidden: Tensor, factor: Tensor, norm: Any, through: Tensor | None) -> Tensor:
+def normalise_back(grad: Tensor, hidden: Tensor, factor: Tensor, norm: Any, through: Tensor | None = None) -> Tensor:
     """Gradient of the norm's input, plus `through`; spends `grad`."""
     grad.mul_(norm.weight)
     along = (grad * hidden).sum(dim=-1, keepdim=True).mul_(factor.pow(3)).div_(hidden.shape[-1])
@@ -255,7 +268,7 @@ def normalise_back(grad: Tensor, hidden: Tensor, factor: Tensor, norm: Any, thro
 def turn_(states: Tensor, turn: Turn, dim: int) -> None:
     """Rotate `[N, heads * D]` by the positions' angles, in place."""
     cos, sin = turn
-    first, second = states.view(len(states), -1, dim).split(dim // 2, dim=-1)
+    first, second = torch.split(states.view(len(states), -1, dim), dim // 2, dim=-1)
     swept = first * sin
     first.mul_(cos).addcmul_(second, sin, value=-1)
     second.mul_(cos).add_(swept)
