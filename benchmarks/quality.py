@@ -120,10 +120,12 @@ def readout(task: Task, backbone: object, seed: int, options: argparse.Namespace
 
 def text(task: Task, backbone: object, seed: int, options: argparse.Namespace, name: str) -> list[MethodResult]:
     """The soft prompt alone, through the vocabulary."""
-    extra = {k: v for k, v in (("epochs", options.epochs), ("method", options.method)) if v is not None}
-    config = TuneConfig(
-        readout="off", seed=seed, init_text=task.instruction, max_input_tokens=options.max_input_tokens, **extra
-    )
+    extra = {
+        k: v
+        for k, v in (("epochs", options.epochs), ("method", options.method), ("init", options.init))
+        if v is not None
+    }
+    config = TuneConfig(readout="off", seed=seed, max_input_tokens=options.max_input_tokens, **extra)
     return _tuned(task, backbone, config, options.validation)
 
 
@@ -203,6 +205,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--method", choices=["prompt_tuning", "prefix_tuning"])
+    parser.add_argument("--init", choices=["text", "examples", "labels", "vocabulary", "random"])
     parser.add_argument("--validation", type=float)
     parser.add_argument("--max-input-tokens", type=int, default=256)
     parser.add_argument("--json", type=Path)

@@ -15,7 +15,7 @@ Task = Literal["auto", "classification", "multilabel", "generation", "summarizat
 Method = Literal["prompt_tuning", "prefix_tuning"]
 Place = Literal["prefix", "suffix", "both"]
 Readout = Literal["auto", "off", "only"]
-Init = Literal["text", "labels", "vocabulary", "random"]
+Init = Literal["text", "examples", "labels", "vocabulary", "random"]
 Optimizer = Literal["adamw", "adafactor"]
 Decoding = Literal["greedy", "sample"]
 
@@ -38,7 +38,9 @@ class TuneConfig:
     method: Method = param("prompt_tuning", "Vectors at the input, or keys and values in every layer (prefix tuning).")
     place: Place | None = param(None, "Vectors in front of the input, after the cue, or both; T5: in front.")
     readout: Readout = param("auto", "Label readout: beside the text path when it helps, never, or nothing but it.")
-    init: Init = param("text", "Where the vectors start.")
+    init: Init | None = param(
+        None, "Where the vectors start: a text, solved training rows, label words, vocabulary, noise."
+    )
     init_text: str = param("", "Text the vectors start from; empty: the task's instruction with the labels.")
     readout_epochs: int = param(0, "Passes that also train vectors through the readout.", low=0, high=50)
     instruction: str = param("", "Frozen text in front of every input, kept in the tuned prompt's template.")

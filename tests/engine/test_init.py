@@ -18,7 +18,7 @@ from softprompt.errors import ModelUnsupported, ParameterInvalid
 from softprompt.params import Init
 from softprompt.testing.tiny import tiny_model
 
-INITS: tuple[Init, ...] = ("text", "labels", "vocabulary", "random")
+INITS: tuple[Init, ...] = ("text", "examples", "labels", "vocabulary", "random")
 TEXT, LABELS = "Route the complaint.", ("Planning", "L3")
 few = settings(max_examples=10, deadline=None)
 
@@ -55,6 +55,15 @@ def from_vocabulary(vectors: Tensor) -> list[int]:
 
 
 # --- what they start from --------------------------------------------------------------------------------------------
+@few
+@given(count=st.integers(1, 60))
+def test_of_examples_the_end_stands_next_to_the_question(count: int) -> None:
+    tokens = ids(TEXT)
+    prefix = make(init="examples", prefix_length=count).prefix
+    assert prefix is not None
+    assert torch.equal(prefix, embedded((tokens * 60)[-count:]))
+
+
 @few
 @given(count=st.integers(1, 60))
 def test_text_is_repeated_until_it_fills_the_vectors(count: int) -> None:

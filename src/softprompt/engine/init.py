@@ -1,7 +1,8 @@
-"""Where the vectors start: a text, the label words, vocabulary, or noise at the scale of the embeddings.
+"""Where the vectors start: a text, solved examples, label words, vocabulary, or noise at the scale of the embeddings.
 
 Source of label and vocabulary starts: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning"
-(arXiv:2104.08691), section 3.1. Deep prompts from the cache of a real text: Li & Liang 2021 (arXiv:2101.00190).
+(arXiv:2104.08691), section 3.1. Solved examples: Blau et al. 2024, "Context-aware Prompt Tuning" (arXiv:2410.17222);
+here they move freely. Deep prompts from the cache of a real text: Li & Liang 2021 (arXiv:2101.00190).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Start:
     Attributes:
         method: vectors at the input, or keys and values in every layer.
         place: in front of the input, after the cue, or both.
-        init: text, labels, vocabulary or random.
-        text: text to start from (init "text").
+        init: text, examples, labels, vocabulary or random.
+        text: text to start from (init "text"), or the examples as they are written (init "examples").
         labels: label words to start from (init "labels").
         prefix_length, suffix_length: how many vectors.
         seed: of draws.
@@ -74,10 +75,10 @@ def _ids(backbone: Backbone, start: Start) -> list[int]:
             raise ParameterInvalid('init "labels": this task has no label set. Use "text" or "vocabulary".')
         words = [tokenizer(" " + label, add_special_tokens=False)["input_ids"] for label in start.labels]
         return [token for word in words for token in word]
-    if start.init == "text":
+    if start.init in ("text", "examples"):
         ids = list(tokenizer(start.text, add_special_tokens=False)["input_ids"])
         if not start.text.strip() or not ids:
-            raise ParameterInvalid('init "text": the text is empty. Give --init-text, or use "vocabulary".')
+            raise ParameterInvalid(f'init "{start.init}": the text is empty. Give --init-text, or use "vocabulary".')
         return ids
     return []
 
@@ -97,7 +98,8 @@ def _vectors(backbone: Backbone, init: Init, ids: Sequence[int], count: int, gen
         chosen = torch.cat([torch.tensor(list(ids)[:count], dtype=torch.long), fill])
     else:
         whole = list(ids) * -(-count // len(ids))
-        chosen = torch.tensor(whole[:count], dtype=torch.long)
+        # The last example has to be whole: the question follows it.
+        chosen = torch.tensor(whole[-count:] if init == "examples" else whole[:count], dtype=torch.long)
     return backbone.embed(chosen.to(table.device)).detach().float().clone()
 
 

@@ -109,14 +109,16 @@ def fit(
 
 
 def layer_choices(depth: int) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
-    """Layers and places to try: single layers in the upper middle, where meaning stands, and three together."""
-    at = [max(1, min(depth, round(depth * share))) for share in (0.5, 0.57, 0.67, 0.83)]
-    choices: list[tuple[tuple[int, ...], tuple[str, ...]]] = [((layer,), ("mean",)) for layer in dict.fromkeys(at)]
-    together = tuple(dict.fromkeys((at[0], at[2], at[3])))
-    if len(together) > 1:
-        choices.append((together, ("mean",)))
-    choices.append(((at[3],), ("mean", "last")))
-    return choices
+    """Layers and places to try: single layers in the upper middle, where meaning stands, and several together."""
+
+    def at(*shares: float) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(max(1, min(depth, round(depth * share))) for share in shares))
+
+    singles = at(0.5, 0.57, 0.67, 0.83)
+    choices: list[tuple[tuple[int, ...], tuple[str, ...]]] = [((layer,), ("mean",)) for layer in singles]
+    choices += [(layers, ("mean",)) for layers in (at(0.5, 0.67, 0.83), at(0.4, 0.57, 0.73, 0.93)) if len(layers) > 1]
+    choices.append((singles[-1:], ("mean", "last")))
+    return list(dict.fromkeys(choices))
 
 
 @torch.inference_mode()

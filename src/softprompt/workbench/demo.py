@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
-CONFIG = TuneConfig(init_text=LAB_INSTRUCTION)
+CONFIG = TuneConfig()
 SETS = ("v1", "v2")
 PROMPTED = ("zero-shot", "1-shot", "3-shot")
 BASELINE = "TF-IDF + logistic regression"

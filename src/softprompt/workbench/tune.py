@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from softprompt.data.demonstrations import demonstrations, written
 from softprompt.data.labels import detect_task, labels_of, split_labels
 from softprompt.data.metrics import exact, rouge_l
 from softprompt.data.read import read_examples
@@ -28,7 +29,7 @@ from softprompt.data.wrapper import strip_examples
 from softprompt.engine import events, readout_fit, readout_tune
 from softprompt.engine import tune as loop
 from softprompt.engine.artifact import TunedPrompt, base_of, versions_here
-from softprompt.engine.defaults import Recipe, resolve
+from softprompt.engine.defaults import EXAMPLE_TOKENS, Recipe, resolve
 from softprompt.engine.generate import Request, generate, make_ready
 from softprompt.engine.init import initial_prompt
 from softprompt.engine.loading import load_model
@@ -47,6 +48,8 @@ Rows = str | Path | Sequence[Example]
 CALIBRATION_ROWS = 64
 """Training inputs that stand for all inputs when the labels' average scores are taken."""
 LABEL_TASKS = ("classification", "multilabel")
+FEWEST_EXAMPLES = 3
+"""Solved rows that free text has to start from, if it starts from rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ class _Job:
         encoder = Encoder(backbone.tokenizer, template, self.config.max_input_tokens, backbone.kind == "causal")
         if self.config.readout == "only":
             return None, encoder
-        self.recipe = resolve(backbone, self.config, len(self.train), self.labels, self.default_instruction())
+        self.recipe = self.resolved(backbone, self.train)
         for sentence in self.recipe.notes:
             self.note(sentence)
         rows = encoder.rows([e.input for e in self.train], [e.output for e in self.train])
@@ -222,7 +225,7 @@ class _Job:
         if not self.config.readout_epochs:
             return readout
         seen, held = (self.train, self.held) if self.held else split(self.train, 0.2, self.config.seed, task=self.task)
-        start = resolve(backbone, self.config, len(seen), self.labels, self.default_instruction()).start
+        start = self.resolved(backbone, seen).start
         vectors = initial_prompt(backbone, replace(start, method="prompt_tuning", place="prefix"))
         plan = readout_tune.Plan(
             epochs=self.config.readout_epochs,
@@ -250,6 +253,27 @@ class _Job:
         ready = make_ready(backbone, encoder, outcome.prompt)
         texts = [example.input for example in self.train[:CALIBRATION_ROWS]]
         return calibration(label_scores(backbone, ready, texts, self.labels))
+
+    def resolved(self, backbone: Backbone, rows: Sequence[Example]) -> Recipe:
+        """The numbers of a run on `rows`."""
+        examples = self.examples_text(backbone, rows)
+        return resolve(backbone, self.config, len(rows), self.labels, self.default_instruction(), examples)
+
+    def examples_text(self, backbone: Backbone, rows: Sequence[Example]) -> str:
+        """Solved training rows for the vectors to start from; empty if the room is too small for every answer."""
+        room = self.config.virtual_tokens or min(EXAMPLE_TOKENS, backbone.context // 4)
+        template, text = Template(self.config.template), ""
+        for shortest in (False, True):
+            chosen = demonstrations(rows, self.labels, self.config.seed, shortest=shortest)
+            text = written(chosen, template)
+            while chosen and len(backbone.tokenizer(text, add_special_tokens=False)["input_ids"]) > room:
+                chosen.pop()
+                text = written(chosen, template)
+            if len(chosen) >= (len(self.labels) or FEWEST_EXAMPLES):
+                return text
+        if self.config.init == "examples" and not text:
+            raise ParameterInvalid(f'init "examples": no solved row fits into {room} virtual tokens; use "text".')
+        return text if self.config.init == "examples" else ""
 
     def default_instruction(self) -> str:
         """What the vectors start from, if the person gave no words."""
