@@ -19,13 +19,11 @@ from typing import Any
 import torch
 
 from common import begin, encode, padded, parser, peft_model, plain_model, read_rows, record, table
+from softprompt import load_model, tune
+from softprompt.data.records import Example
 from softprompt.engine import events
-from softprompt.engine.defaults import Recipe, resolve
-from softprompt.engine.init import Start, initial_prompt
-from softprompt.engine.loading import load_model
 from softprompt.engine.packing import Row
 from softprompt.engine.tokens import Encoder
-from softprompt.engine.tune import run
 from softprompt.params import LAB_INSTRUCTION, TuneConfig
 
 RATES = (3e-2, 3e-3, 1e-3)
@@ -59,10 +57,7 @@ def main() -> None:
     theirs = peft_run(options, plain, encoder, rows, best, options.epochs)
     target = min(theirs.losses)
     print(f"\nPEFT: {options.virtual_tokens} virtual tokens, learning rate {best:g} (best of {RATES}), batch 8")
-    labels = tuple(sorted({output for _, output in pairs}))
-    ours, recipe = our_run(options, rows, labels, target)
-    schedule, length = recipe.schedule, recipe.start.prefix_length
-    print(f"ours: {length} virtual tokens, learning rate {schedule.learning_rate:.3g}, batch {schedule.batch_size}")
+    ours = our_run(options, pairs, target)
     report(options, facts, {"peft": theirs, "ours": ours}, target, best)
 
 
@@ -114,33 +109,29 @@ def peft_run(
     return Curve(tuple(losses), tuple(seconds))
 
 
-def our_run(
-    options: argparse.Namespace, rows: Sequence[Row], labels: tuple[str, ...], target: float
-) -> tuple[Curve, Recipe]:
+def our_run(options: argparse.Namespace, pairs: Sequence[tuple[str, str]], target: float) -> Curve:
+    """Our defaults, whatever they are; the schedule stays that of a whole run, only its end is not waited for."""
     backbone = load_model(options.model)
-    recipe = resolve(backbone, TuneConfig(), len(rows), labels, LAB_INSTRUCTION)
-    start: Start = recipe.start
     losses: list[float] = []
     seconds: list[float] = []
     began = time.perf_counter()
 
     def listen(event: events.Event) -> None:
-        if isinstance(event, events.EpochDone):
+        if isinstance(event, events.Note):
+            print(f"ours: {event.text}")
+        elif isinstance(event, events.EpochDone):
             losses.append(event.loss)
             seconds.append(time.perf_counter() - began)
             print(f"ours: epoch {len(losses)}, loss {event.loss:.4f}, {seconds[-1]:.0f} s", flush=True)
 
-    # The schedule stays that of a whole run; only its end is not waited for.
-    run(
-        backbone,
-        initial_prompt(backbone, start),
-        rows,
-        encode(backbone.tokenizer, [])[0].head,
-        recipe.schedule,
+    tune(
+        [Example(question, answer) for question, answer in pairs],
+        model=backbone,
+        config=TuneConfig(readout="off"),
         listener=listen,
         should_stop=lambda: bool(losses) and losses[-1] <= target,
     )
-    return Curve(tuple(losses), tuple(seconds)), recipe
+    return Curve(tuple(losses), tuple(seconds))
 
 
 if __name__ == "__main__":

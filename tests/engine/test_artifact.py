@@ -203,7 +203,7 @@ def test_vectors_too_large_for_the_models_numbers_are_refused(tmp_path: Path) ->
         ({"calibration": numbers(2)}, r"calibration has the shape \[2\] where \[3\] belongs"),
         ({"labels": ("a", "a", "b")}, r"1 labels stand there twice"),
         ({"readout": readout(layers=(3,))}, r"reads the layers \[3\] of a model with 2"),
-        ({"readout": readout(places=("first",))}, r"reads at \['first'\]; known: mean, last"),
+        ({"readout": readout(places=("first",))}, r"reads at \['first'\]; known: mean, max, last"),
         ({"readout": readout(weight=numbers(2, 128))}, r"readout weight has the shape \[2, 128\] where \[3, 128\]"),
         ({"name": "../up"}, r"holds a slash"),
         ({"name": "x" * 201}, r"has 201 characters"),

@@ -21,8 +21,13 @@ def backbone(kind: str) -> Any:
     return wrap(model, tokenizer, model_id=f"tiny-{kind}")
 
 
-def recipe(kind: str = "llama", rows: int = 200, examples: str = EXAMPLES, **config: Any) -> Recipe:
-    return resolve(backbone(kind), TuneConfig(**config), rows, ("Warehouse", "L3"), "Route it.", examples)
+LABELS = ("Warehouse", "L3")
+
+
+def recipe(
+    kind: str = "llama", rows: int = 200, examples: str = EXAMPLES, labels: tuple[str, ...] = LABELS, **config: Any
+) -> Recipe:
+    return resolve(backbone(kind), TuneConfig(**config), rows, labels, "Route it.", examples)
 
 
 def test_decoders_start_from_solved_rows_with_as_many_vectors_as_these_have_tokens() -> None:
@@ -42,8 +47,9 @@ def test_they_start_from_a_text_where_a_text_a_start_or_another_place_is_asked_f
     assert start.place == config.get("place", "both")
 
 
-def test_encoder_decoders_and_rows_that_do_not_fit_start_from_a_text() -> None:
-    assert recipe("t5").start.init == recipe(examples="").start.init == "text"
+def test_encoder_decoders_free_text_and_rows_that_do_not_fit_start_from_a_text() -> None:
+    assert recipe("t5").start.init == recipe(examples="").start.init == recipe(labels=()).start.init == "text"
+    assert recipe(labels=(), init="examples").start.text == EXAMPLES
     assert recipe("t5").start.prefix_length == 100
     assert recipe("t5").schedule.learning_rate == 0.3
 

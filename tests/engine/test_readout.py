@@ -62,7 +62,7 @@ def several(answer: str) -> tuple[str, ...]:
 
 # --- features --------------------------------------------------------------------------------------------------------
 def plain_features(kind: str, text: str, prompt: SoftPrompt, limit: int) -> dict[str, Tensor]:
-    """Mean over the input's own tokens and last token of layer 1, from a pass over one row alone."""
+    """Mean and maximum over the input's own tokens and last token of layer 1, from a pass over one row alone."""
     encoder = Encoder(backbone(kind).tokenizer, TEMPLATE, limit)
     row, model = encoder.row(text), plain(kind)
     ids = model.get_input_embeddings()(torch.tensor([*encoder.head, *row.prompt]))
@@ -70,7 +70,8 @@ def plain_features(kind: str, text: str, prompt: SoftPrompt, limit: int) -> dict
     hidden = model(inputs_embeds=embeds[None], output_hidden_states=True).hidden_states[1][0]
     start = prompt.prefix_length + len(encoder.head)
     length = max(1, len(row.prompt) - len(" Output:"))  # an empty input reads one token of the cue
-    return {"mean": hidden[start : start + length].mean(dim=0), "last": hidden[-1]}
+    own = hidden[start : start + length]
+    return {"mean": own.mean(dim=0), "max": own.max(dim=0).values, "last": hidden[-1]}
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
@@ -79,7 +80,7 @@ def test_features_are_those_of_a_plain_pass(kind: str, shape: tuple[int, int]) -
     prompt, limit = soft_prompt(*shape), 40
     found = extract(backbone(kind), TEXTS, TEMPLATE, prompt, (1,), limit)
 
-    assert sorted(found) == [(1, "last"), (1, "mean")]
+    assert sorted(found) == [(1, "last"), (1, "max"), (1, "mean")]
     for place in PLACES:
         wanted = [plain_features(kind, text, prompt, limit)[place] for text in TEXTS]
         close(found[1, place], torch.stack(wanted))
@@ -103,6 +104,7 @@ def test_what_the_template_puts_around_an_input_is_left_out_of_its_mean() -> Non
 
     means = features({1: hidden}, packed, rows, (1,), ("mean",))
     assert means[:, 0].tolist() == [1.5, 5.0]  # an empty input still reads one token
+    assert features({1: hidden}, packed, rows, (1,), ("max",))[:, 0].tolist() == [2.0, 5.0]
     assert features({1: hidden}, packed, rows, (1,), ("last",))[:, 0].tolist() == [3.0, 5.0]
 
 

@@ -76,9 +76,9 @@ def resolve(
 
 
 def _start(backbone: Backbone, config: TuneConfig, labels: tuple[str, ...], text: str, examples: str) -> Start:
-    """Solved examples where a decoder-only model reads them in front, else a text."""
+    """Solved examples where a decoder-only model reads them in front and answers are known ones, else a text."""
     causal = backbone.kind == "causal"
-    shows = causal and bool(examples) and not config.init_text and config.place in (None, "prefix")
+    shows = causal and bool(labels) and bool(examples) and not config.init_text and config.place in (None, "prefix")
     init = config.init or ("examples" if shows else "text")
     length = 20 if causal else 100
     if init == "examples":

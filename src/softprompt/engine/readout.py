@@ -1,8 +1,8 @@
 """Read the label where the model knows it: a linear map from hidden states of the frozen model to the labels.
 
 With few rows a frozen model knows more than it can say through its vocabulary. The map is a logistic regression on
-standardised hidden states of chosen layers: the mean over the input's tokens, and the last token of the row. It costs
-no decoding step, and its softmax is an honest confidence.
+standardised hidden states of chosen layers: their mean and their largest values over the input's tokens, and the last
+token of the row. It costs no decoding step, and its softmax is an honest confidence.
 
 Covers: the map itself and how features are taken from a packed pass. Fitting: `readout_fit`.
 """
@@ -19,7 +19,7 @@ from softprompt.data.template import Template
 from softprompt.engine.packing import Packed, Row
 from softprompt.engine.soft_prompt import SoftPrompt
 
-PLACES = ("mean", "last")
+PLACES = ("mean", "max", "last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class LabelReadout:
     Attributes:
         labels: one answer per line of the map (a whole combination for multi-label tasks).
         layers: which layers are read (1 = output of the first).
-        places: "mean" (over the input's tokens), "last" (last token of the row), or both; for each layer.
+        places: "mean" and "max" (over the input's tokens), "last" (last token of the row); for each layer.
         center, scale: `[F]` standardisation of the features, F = layers × places × H.
         weight: `[C, F]`, bias: `[C]` the map.
         template: what stands around the input; its instruction is frozen text.
@@ -82,6 +82,8 @@ def features(
         for place in places:
             if place == "mean":
                 taken.append(torch.stack([hidden[a:b].mean(0) for a, b in spans]))
+            elif place == "max":
+                taken.append(torch.stack([hidden[a:b].amax(0) for a, b in spans]))
             else:
                 taken.append(hidden[ends - 1])
     return torch.cat(taken, dim=1).float()

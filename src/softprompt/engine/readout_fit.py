@@ -18,7 +18,7 @@ from torch import Tensor
 from softprompt.data.records import Example
 from softprompt.data.template import Template
 from softprompt.engine.packing import pack
-from softprompt.engine.readout import LabelReadout, features
+from softprompt.engine.readout import PLACES, LabelReadout, features
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
 
@@ -109,7 +109,11 @@ def fit(
 
 
 def layer_choices(depth: int) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
-    """Layers and places to try: single layers in the upper middle, where meaning stands, and several together."""
+    """Layers and places to try: single layers in the upper middle, where meaning stands, and several together.
+
+    The largest values say which words turn up at all: that helps where single words give an answer away, in low layers
+    most, and hurts elsewhere.
+    """
 
     def at(*shares: float) -> tuple[int, ...]:
         return tuple(dict.fromkeys(max(1, min(depth, round(depth * share))) for share in shares))
@@ -117,6 +121,7 @@ def layer_choices(depth: int) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
     singles = at(0.5, 0.57, 0.67, 0.83)
     choices: list[tuple[tuple[int, ...], tuple[str, ...]]] = [((layer,), ("mean",)) for layer in singles]
     choices += [(layers, ("mean",)) for layers in (at(0.5, 0.67, 0.83), at(0.4, 0.57, 0.73, 0.93)) if len(layers) > 1]
+    choices.append((at(0.07, 0.33, 0.57, 0.83), ("mean", "max")))
     choices.append((singles[-1:], ("mean", "last")))
     return list(dict.fromkeys(choices))
 
@@ -136,7 +141,7 @@ def extract(
     depth = max(layers)
     prefix = backbone.prefix(prompt, encoder.head, depth)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].prompt))
-    taken: dict[tuple[int, str], list[Tensor]] = {(layer, place): [] for layer in layers for place in ("mean", "last")}
+    taken: dict[tuple[int, str], list[Tensor]] = {(layer, place): [] for layer in layers for place in PLACES}
     for start in range(0, len(order), ROWS):
         chosen = [rows[i] for i in order[start : start + ROWS]]
         packed = backbone.place(pack(chosen, prompt.suffix_length))
