@@ -17,6 +17,7 @@ Place = Literal["prefix", "suffix", "both"]
 Readout = Literal["auto", "off", "only"]
 Init = Literal["text", "examples", "labels", "vocabulary", "random"]
 Optimizer = Literal["adamw", "adafactor"]
+Precision = Literal["auto", "float32", "bfloat16"]
 Decoding = Literal["greedy", "sample"]
 
 LAB_INSTRUCTION = (
@@ -57,6 +58,7 @@ class TuneConfig:
     weight_decay: float = param(0.0, "Pull of the vectors towards zero, per update.", low=0.0, high=1.0)
     clip: float = param(1.0, "Largest norm of a gradient; 0 leaves gradients alone.", low=0.0)
     noise: float = param(0.0, "Noise on the vectors while training, in RMS of the embeddings.", low=0.0, high=2.0)
+    precision: Precision = param("auto", "Products while tuning; auto: bfloat16 where the processor has AMX.")
     max_input_tokens: int = param(256, "Longest prompt in tokens; the input is cut, not the cue.", low=1, high=32768)
     max_output_tokens: int = param(128, "Longest answer in tokens.", low=1, high=8192)
     patience: int = param(0, "Epochs without a better validation result until the run stops.", low=0, high=50)
@@ -117,5 +119,5 @@ def check_fields(config: Any) -> None:
 
 _LITERALS: dict[str, Any] = {
     "Task": Task, "Method": Method, "Place": Place, "Readout": Readout,
-    "Init": Init, "Optimizer": Optimizer, "Decoding": Decoding,
+    "Init": Init, "Optimizer": Optimizer, "Precision": Precision, "Decoding": Decoding,
 }  # fmt: skip

@@ -33,6 +33,7 @@ from softprompt.engine.defaults import EXAMPLE_TOKENS, Recipe, resolve
 from softprompt.engine.generate import Request, generate, make_ready
 from softprompt.engine.init import initial_prompt
 from softprompt.engine.loading import load_model
+from softprompt.engine.precision import decided, products
 from softprompt.engine.score import calibration, label_scores
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
@@ -183,17 +184,21 @@ class _Job:
             if not resume:
                 shutil.rmtree(side, ignore_errors=True)
             keep = loop.Keep(side / "checkpoint.safetensors", self.config.checkpoint_seconds, self._key(backbone))
-        outcome = loop.run(
-            backbone,
-            initial_prompt(backbone, self.recipe.start),
-            rows,
-            encoder.head,
-            self.recipe.schedule,
-            validate=self._validation(backbone, encoder) if self.held else None,
-            listener=self.listener,
-            keep=keep,
-            should_stop=should_stop,
-        )
+        precision = decided(self.config.precision, backbone.device)
+        if precision == "bfloat16":
+            self.note("products are done in bfloat16 while tuning; --precision float32 does them exactly")
+        with products(precision):
+            outcome = loop.run(
+                backbone,
+                initial_prompt(backbone, self.recipe.start),
+                rows,
+                encoder.head,
+                self.recipe.schedule,
+                validate=self._validation(backbone, encoder) if self.held else None,
+                listener=self.listener,
+                keep=keep,
+                should_stop=should_stop,
+            )
         return outcome, encoder
 
     def readout(self, backbone: Backbone, outcome: loop.Outcome | None) -> readout_fit.Fitted | None:
@@ -367,6 +372,7 @@ class _Job:
     def _key(self, backbone: Backbone) -> str:
         """Digest of everything that decides where the run ends."""
         config = {k: v for k, v in asdict(self.config).items() if k not in ("checkpoint_seconds", "readout")}
+        config["precision"] = decided(self.config.precision, backbone.device)
         parts = [base_of(backbone).fingerprint, content_hash(self.train), content_hash(self.held), config]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
