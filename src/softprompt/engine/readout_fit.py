@@ -32,6 +32,8 @@ SHARED = 0.5
 BALANCE = 1.0
 """Power of the inverse frequency that an answer weighs with: 0 not at all, 1 all answers alike."""
 FOLDS = 5
+REPEATS, FEW_ROWS = 3, 400
+"""Up to so many rows cross-validation is repeated with other folds: one deal of few rows chooses by chance."""
 ROWS = 16
 
 
@@ -93,13 +95,13 @@ def fit(
     wanted = tuple(sorted({layer for layers, _ in candidates for layer in layers}))
     found = extract(backbone, [e.input for e in examples], template, prompt, wanted, max_input_tokens)
     prior = label_prior(labels, parts)
-    folds = _folds(answers, seed)
+    deals = [_folds(answers, seed + i) for i in range(REPEATS if len(examples) <= FEW_ROWS else 1)]
     trials = []
     for layers, places in candidates:
         taken = torch.cat([found[layer, place] for layer in layers for place in places], dim=1)
         trials += [
             Trial(layers, places, ridge, *scores)
-            for ridge, scores in zip(RIDGES, _cross_validate(taken, answers, prior, folds), strict=True)
+            for ridge, scores in zip(RIDGES, _cross_validate(taken, answers, prior, deals), strict=True)
         ]
     best = max(trials, key=lambda trial: trial.value)
     taken = torch.cat([found[layer, place] for layer in best.layers for place in best.places], dim=1)
@@ -162,21 +164,28 @@ def label_prior(labels: Sequence[str], parts: Callable[[str], tuple[str, ...]]) 
     return torch.cat([member * SHARED**0.5, own * (1 - SHARED) ** 0.5], dim=1)
 
 
-def _cross_validate(taken: Tensor, answers: Tensor, prior: Tensor, folds: Tensor) -> list[tuple[float, float, float]]:
-    """(exact, macro, loss) for each ridge, every row judged by a map that never saw it."""
+def _cross_validate(
+    taken: Tensor, answers: Tensor, prior: Tensor, deals: Sequence[Tensor]
+) -> list[tuple[float, float, float]]:
+    """(exact, macro, loss) for each ridge, every row judged by a map that never saw it; mean over the deals."""
     classes = prior.shape[0]
-    scores = torch.zeros(len(RIDGES), len(answers), classes)
-    for fold in range(int(folds.max()) + 1):
-        seen, held = folds != fold, folds == fold
-        for number, (center, scale, weight, bias) in enumerate(_solve(taken[seen], answers[seen], prior, RIDGES)):
-            scores[number, held] = ((taken[held] - center) * scale) @ weight.T + bias
-    results = []
-    for each in scores:
-        right = (each.argmax(dim=1) == answers).float()
-        by_answer = torch.zeros(classes).index_add(0, answers, right) / torch.bincount(answers, minlength=classes)
-        loss = float(F.cross_entropy(each, answers))
-        results.append((float(right.mean()), float(by_answer.mean()), loss))
-    return results
+    sums = torch.zeros(len(RIDGES), 3)
+    for folds in deals:
+        scores = torch.zeros(len(RIDGES), len(answers), classes)
+        for fold in range(int(folds.max()) + 1):
+            seen, held = folds != fold, folds == fold
+            for number, (center, scale, weight, bias) in enumerate(_solve(taken[seen], answers[seen], prior, RIDGES)):
+                scores[number, held] = ((taken[held] - center) * scale) @ weight.T + bias
+        sums += torch.tensor([_judged(each, answers) for each in scores])
+    return [(float(exact), float(macro), float(loss)) for exact, macro, loss in sums / len(deals)]
+
+
+def _judged(scores: Tensor, answers: Tensor) -> tuple[float, float, float]:
+    """(exact, macro, loss) of `[B, C]` scores."""
+    classes = scores.shape[1]
+    right = (scores.argmax(dim=1) == answers).float()
+    by_answer = torch.zeros(classes).index_add(0, answers, right) / torch.bincount(answers, minlength=classes)
+    return float(right.mean()), float(by_answer.mean()), float(F.cross_entropy(scores, answers))
 
 
 def _solve(
