@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from softprompt import load_model, tune
 from softprompt.data.labels import detect_task
@@ -26,7 +27,7 @@ from softprompt.data.read import read_examples
 from softprompt.data.records import Example
 from softprompt.data.wrapper import strip_examples
 from softprompt.engine.generate import Answer
-from softprompt.params import LAB_INSTRUCTION, TuneConfig
+from softprompt.params import LAB_INSTRUCTION, GenerateConfig, TuneConfig
 from softprompt.workbench.baseline import LinearBaseline
 from softprompt.workbench.evaluate import Method, MethodResult, evaluate, measure, tuned_methods
 
@@ -134,13 +135,15 @@ RUNS: dict[str, Callable[..., list[MethodResult]]] = {
 }  # fmt: skip
 
 
-def _tuned(task: Task, backbone: object, config: TuneConfig, validation: float | None) -> list[MethodResult]:
+def _tuned(task: Task, backbone: Any, config: TuneConfig, validation: float | None) -> list[MethodResult]:
     run = tune(task.train, model=backbone, config=config, validation=validation, name="tuned")  # type: ignore[arg-type]
     for sentence in run.notes:
         print("   ", sentence, flush=True)
     print(f"    tuned in {run.seconds:.0f} s", flush=True)
     pattern, kind = FORMATS.get(task.name), detect_task(task.test)
-    return [measure(method, task.test, kind, pattern) for method in tuned_methods(backbone, run.tuned)]  # type: ignore[arg-type]
+    longest = max(len(backbone.tokenizer(row.output)["input_ids"]) for row in task.train)
+    config = GenerateConfig(max_new_tokens=longest + 4)
+    return [measure(method, task.test, kind, pattern) for method in tuned_methods(backbone, run.tuned, config)]
 
 
 def print_table(task: Task, results: dict[str, list[MethodResult]]) -> None:
