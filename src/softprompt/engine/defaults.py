@@ -42,7 +42,7 @@ class Pace:
 
 
 PACES = {"words": Pace(4, 250, 200, 20), "examples": Pace(16, 75, 40, 20, 1 / 3), "seq2seq": Pace(16, 400, 200, 50)}
-"""Chosen on validation rows. Examples start close to an answer: larger batches, smaller and fewer steps."""
+"""Chosen on validation rows (docs/quality.md). Examples start near an answer: larger batches, smaller, fewer steps."""
 
 
 @dataclass(frozen=True, slots=True)
