@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from softprompt import TunedPrompt, load_model, tune
 from softprompt.data.records import Example
-from softprompt.engine import events
+from softprompt.engine import events, readout_tune
 from softprompt.errors import CheckpointInvalid, ModelUnsupported, ParameterInvalid
 from softprompt.params import TuneConfig
 from softprompt.workbench.tune import content_hash
 
 if TYPE_CHECKING:
-    from softprompt.engine.backbone import Backbone
+    from softprompt.engine.backbone import Backbone, CausalBackbone
+    from softprompt.engine.readout import LabelReadout
+    from softprompt.engine.soft_prompt import SoftPrompt
 
 SMALL = TuneConfig(place="prefix", virtual_tokens=3, epochs=1, batch_size=8)
 
@@ -88,3 +90,21 @@ def test_a_checkpoint_of_another_run_is_refused(backbone: Backbone, examples: li
     with pytest.raises(CheckpointInvalid, match="other data, model or parameters"):
         tune(examples[1:], model=backbone, out=tmp_path / "p", config=SMALL, resume=True)
     assert tune(examples, model=backbone, out=tmp_path / "p", config=SMALL, resume=True).updates == 3
+
+
+def test_vectors_of_a_readout_start_from_words_and_those_of_the_text_from_solved_rows(
+    backbone: Backbone, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[int] = []
+    train = readout_tune.train
+
+    def watched(model: CausalBackbone, readout: LabelReadout, start: SoftPrompt, *rest: Any) -> readout_tune.Moved:
+        lengths.append(start.prefix_length)
+        return train(model, readout, start, *rest)
+
+    monkeypatch.setattr(readout_tune, "train", watched)
+    run = tune(examples, model=backbone, config=TuneConfig(epochs=1, readout_epochs=1))
+    assert set(lengths) == {20}
+    assert run.tuned.prompt.prefix_length > 20
+    assert any(f"solved training rows: {run.tuned.prompt.prefix_length} virtual tokens" in note for note in run.notes)
+    assert any("vectors trained through the readout" in note for note in run.notes)

@@ -128,11 +128,12 @@ def _update(
     taken = _features(backbone, readout, leaf, prompt, [rows[i] for i in numbers])
     scores = ((taken - readout.center) * readout.scale) @ weight.T + bias
     loss = F.cross_entropy(scores, answers[numbers], weight=weights, reduction="sum") / len(numbers)
-    if not math.isfinite(float(loss)):
+    value = float(loss.detach())
+    if not math.isfinite(value):
         raise LossNotFinite
     loss.backward()  # type: ignore[no-untyped-call]
     pull_back(shared, leaf)
-    return float(loss) * len(numbers)
+    return value * len(numbers)
 
 
 def _features(

@@ -38,7 +38,7 @@ from softprompt.engine.score import calibration, label_scores
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
 from softprompt.errors import ModelUnsupported, ParameterInvalid
-from softprompt.params import GenerateConfig, Task, TuneConfig
+from softprompt.params import GenerateConfig, Init, Task, TuneConfig
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone, CausalBackbone
@@ -230,7 +230,8 @@ class _Job:
         if not self.config.readout_epochs:
             return readout
         seen, held = (self.train, self.held) if self.held else split(self.train, 0.2, self.config.seed, task=self.task)
-        start = self.resolved(backbone, seen).start
+        # A few words are enough to move hidden states; solved rows would only lengthen what every pass reads.
+        start = self.resolved(backbone, seen, "text").start
         vectors = initial_prompt(backbone, replace(start, method="prompt_tuning", place="prefix"))
         plan = readout_tune.Plan(
             epochs=self.config.readout_epochs,
@@ -259,10 +260,11 @@ class _Job:
         texts = [example.input for example in self.train[:CALIBRATION_ROWS]]
         return calibration(label_scores(backbone, ready, texts, self.labels))
 
-    def resolved(self, backbone: Backbone, rows: Sequence[Example]) -> Recipe:
-        """The numbers of a run on `rows`."""
-        examples = self.examples_text(backbone, rows)
-        return resolve(backbone, self.config, len(rows), self.labels, self.default_instruction(), examples)
+    def resolved(self, backbone: Backbone, rows: Sequence[Example], init: Init | None = None) -> Recipe:
+        """The numbers of a run on `rows`; `init` is the start where the person left it open."""
+        config = replace(self.config, init=self.config.init or init)
+        examples = self.examples_text(backbone, rows) if config.init in (None, "examples") else ""
+        return resolve(backbone, config, len(rows), self.labels, self.default_instruction(), examples)
 
     def examples_text(self, backbone: Backbone, rows: Sequence[Example]) -> str:
         """Solved training rows for the vectors to start from; empty if the room is too small for every answer."""
