@@ -65,9 +65,14 @@ def main() -> None:
     backbone = load_model(task.model)
     chosen = options.methods.split(",")
     results: dict[str, list[MethodResult]] = {}
-    for seed in range(1, options.seeds + 1):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         for name in chosen:
-            if seed > 1 and name in ("zero-shot", "1-shot", "3-shot", "minilm"):  # nothing in them is drawn
+            if seed > options.first_seed and name in (
+                "zero-shot",
+                "1-shot",
+                "3-shot",
+                "minilm",
+            ):  # nothing in them is drawn
                 continue
             began = time.perf_counter()
             for result in RUNS.get(name, prompted)(task, backbone, seed, options, name):
@@ -126,6 +131,7 @@ def text(task: Task, backbone: object, seed: int, options: argparse.Namespace, n
         for k, v in (("epochs", options.epochs), ("method", options.method), ("init", options.init))
         if v is not None
     }
+    extra |= {k: float(v) for k, v in (pair.split("=", 1) for pair in options.set)}
     config = TuneConfig(readout="off", seed=seed, max_input_tokens=options.max_input_tokens, **extra)
     return _tuned(task, backbone, config, options.validation)
 
@@ -205,6 +211,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", default="SmolLM2-135M-Instruct")
     parser.add_argument("--methods", default="linear,readout")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=1, help="to go on where an earlier call ended")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=NUMBER", help="of the tuning run, such as noise=0.1"
+    )
     parser.add_argument("--limit", type=int)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--method", choices=["prompt_tuning", "prefix_tuning"])
