@@ -14,10 +14,25 @@ SoftpromptError
 ├── ArtifactError               a stored tuned prompt says no (exit 1)
 │   ├── ArtifactInvalid         broken, unsafe or foreign content
 │   └── WrongBase               made for another foundation model
-└── TuningError                 the run says no (exit 1)
-    ├── LossNotFinite           the loss became NaN or infinite
-    ├── CheckpointInvalid       a checkpoint cannot be continued
-    └── OutOfMemory             one batch does not fit
+├── TuningError                 the run says no (exit 1)
+│   ├── LossNotFinite           the loss became NaN or infinite
+│   ├── CheckpointInvalid       a checkpoint cannot be continued
+│   └── OutOfMemory             one batch does not fit
+└── StudioError                 the studio says no (exit 1)
+    ├── Unauthenticated         nobody knows who asks (HTTP 401)
+    ├── Forbidden               known, but not allowed (403)
+    ├── NotFound                not there, or not for these eyes (404)
+    ├── Conflict                it does not fit what is there (409)
+    │   ├── NameTaken           the name is in use
+    │   ├── InUse               something else needs it
+    │   └── WrongState          not from this state
+    ├── VersionMismatch         changed by somebody else since it was read (412)
+    ├── TooLarge                more bytes or rows than are allowed (413)
+    ├── Busy                    too much at once; come back later (429)
+    ├── Unavailable             a part of the studio is not there now (503)
+    ├── DeadlineExceeded        not done in the time that was given (504)
+    ├── StorageFull             there is no room on the disk (507)
+    └── LeaseLost               another worker has the run
 
 A class's docstring is its default message; a message says what happened, with values, and what to do.
 """
@@ -138,3 +153,98 @@ class OutOfMemory(TuningError):
     """One batch does not fit into memory. Use a smaller batch or shorter inputs."""
 
     code = "out_of_memory"
+
+
+class StudioError(SoftpromptError):
+    """The studio cannot do this."""
+
+    code = "studio_error"
+
+
+class Unauthenticated(StudioError):
+    """Nobody is signed in. Send an API key as `Authorization: Bearer KEY`, or sign in."""
+
+    code, status = "unauthenticated", 401
+
+
+class Forbidden(StudioError):
+    """You may not do this."""
+
+    code, status = "forbidden", 403
+
+
+class NotFound(StudioError):
+    """There is no such thing, or you may not see it."""
+
+    code, status = "not_found", 404
+
+
+class Conflict(StudioError):
+    """It does not fit what is there."""
+
+    code, status = "conflict", 409
+
+
+class NameTaken(Conflict):
+    """The name is in use. Choose another one."""
+
+    code = "name_taken"
+
+
+class InUse(Conflict):
+    """Something else needs it."""
+
+    code = "in_use"
+
+
+class WrongState(Conflict):
+    """That cannot be done in its present state."""
+
+    code = "wrong_state"
+
+
+class VersionMismatch(StudioError):
+    """It was changed since you read it. Read it again, then change it."""
+
+    code, status = "version_mismatch", 412
+
+
+class TooLarge(StudioError):
+    """That is more than is allowed."""
+
+    code, status = "too_large", 413
+
+
+class Busy(StudioError):
+    """Too much is asked at once. Try again later."""
+
+    code, status = "busy", 429
+
+    def __init__(self, message: str | None = None, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds after which a second try makes sense."""
+
+
+class Unavailable(StudioError):
+    """A part of the studio is not running. `softprompt status` says which."""
+
+    code, status = "unavailable", 503
+
+
+class DeadlineExceeded(StudioError):
+    """It was not done in the time that was given."""
+
+    code, status = "deadline_exceeded", 504
+
+
+class StorageFull(StudioError):
+    """There is no room left on the disk. Make room; nothing was lost."""
+
+    code, status = "storage_full", 507
+
+
+class LeaseLost(StudioError):
+    """Another worker has this job now; what this one still has to say is not written."""
+
+    code = "lease_lost"

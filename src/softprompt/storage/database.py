@@ -1,0 +1,154 @@
+"""The database: engine, units of work, migrations, and what its errors mean.
+
+A unit of work is one transaction. On SQLite a writing unit begins with `BEGIN IMMEDIATE`: one that reads first
+and writes then would be refused at once, however long the timeout.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from softprompt.errors import NameTaken, SoftpromptError, StorageFull, Unavailable, UsageError
+
+T = TypeVar("T")
+MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_MS = 20_000
+_RETRIES = 5
+
+
+class Database:
+    """One database. Processes and threads may share the address, threads also the object."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.sqlite = make_url(url).get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(url) if self.sqlite else _postgres_engine(url)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A unit of work that may change things: committed at the end, or nothing of it."""
+        with _explained(), self._sessions() as session, session.begin():
+            if self.sqlite:
+                session.connection(execution_options={"softprompt_write": True})
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A unit of work that changes nothing, with one view of the data."""
+        with _explained(), self._sessions() as session:
+            yield session
+
+    def attempt(self, work: Callable[[Session], T]) -> T:
+        """`work` in a writing unit; done again if another transaction was in its way."""
+        for turn in range(_RETRIES):
+            try:
+                with self.write() as session:
+                    return work(session)
+            except Unavailable:
+                if turn == _RETRIES - 1:
+                    raise
+                time.sleep(random.uniform(0, 0.05 * 2**turn))
+        raise AssertionError("unreachable")
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Bring the tables to a revision; several processes may call it at once."""
+        with _explained(), self.engine.connect() as connection:
+            if self.sqlite:
+                connection = connection.execution_options(softprompt_write=True)
+            else:
+                connection.execute(text("SELECT pg_advisory_lock(727274)"))
+            try:
+                config = _alembic()
+                config.attributes["connection"] = connection
+                command.upgrade(config, revision)
+                connection.commit()
+            finally:
+                if not self.sqlite:
+                    connection.execute(text("SELECT pg_advisory_unlock(727274)"))
+                    connection.commit()
+
+    def revision(self) -> str | None:
+        """Of the tables as they are."""
+        with _explained(), self.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    @staticmethod
+    def newest_revision() -> str:
+        return ScriptDirectory.from_config(_alembic()).get_current_head() or ""
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _sqlite_engine(url: str) -> Engine:
+    path = make_url(url).database
+    if path and path != ":memory:":
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say when a transaction begins
+        for pragma in (f"busy_timeout={_BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        writes = connection.get_execution_options().get("softprompt_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgres_engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        raise UsageError(f"--database-url: {parsed.drivername!r} is not known. Use sqlite:///FILE or postgresql://….")
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    except ImportError as error:
+        raise UsageError("PostgreSQL needs a driver: pip install 'softprompt[postgres]'.") from error
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Errors of the driver in our words."""
+    try:
+        yield
+    except SoftpromptError:
+        raise
+    except IntegrityError as error:
+        raise NameTaken(f"That would be there twice: {error.orig}. Choose another name.") from error
+    except OperationalError as error:
+        words = str(error.orig)
+        if "disk is full" in words or "No space left" in words:
+            raise StorageFull("The database's disk is full. Make room and try again; nothing was lost.") from error
+        raise Unavailable(f"The database does not answer: {words.strip().splitlines()[0]}.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated or getattr(error.orig, "sqlstate", "") in ("40001", "40P01"):
+            raise Unavailable(f"The database broke off: {str(error.orig).strip().splitlines()[0]}.") from error
+        raise

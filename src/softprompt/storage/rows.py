@@ -1,0 +1,184 @@
+"""Reading and writing rows in one unit of work, with the few kinds of question the studio asks.
+
+Filters are `column=value`; a list means "one of these", None means "empty". Deleted nouns are left
+out unless asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar, cast
+
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from softprompt.errors import ParameterInvalid
+from softprompt.storage.types import Base
+
+T = TypeVar("T", bound=Base)
+MOST = 500
+"""Rows of one page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A piece of a list.
+
+    Attributes:
+        items: rows, in the order that was asked for.
+        total: rows on all pages.
+        next: cursor of the next page, None on the last one.
+    """
+
+    items: tuple[T, ...]
+    total: int
+    next: str | None
+
+
+class Rows:
+    """The rows of a unit of work."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def get(self, table: type[T], key: Any, *, deleted: bool = False) -> T | None:
+        row = self.session.get(table, key)
+        return None if row is None or (not deleted and getattr(row, "deleted_at", None) is not None) else row
+
+    def first(self, table: type[T], *, deleted: bool = False, **equals: Any) -> T | None:
+        return self.session.scalars(self._select(table, deleted, equals).limit(1)).first()
+
+    def all(
+        self,
+        table: type[T],
+        *,
+        deleted: bool = False,
+        sort: str = "created_at",
+        limit: int | None = None,
+        **equals: Any,
+    ) -> list[T]:
+        column = getattr(table, sort.lstrip("-"))
+        statement = self._select(table, deleted, equals).order_by(column.desc() if sort.startswith("-") else column)
+        return list(self.session.scalars(statement.limit(limit)))
+
+    def count(self, table: type[T], *, deleted: bool = False, **equals: Any) -> int:
+        inner = self._select(table, deleted, equals).subquery()
+        return self.session.scalar(select(func.count()).select_from(inner)) or 0
+
+    def page(
+        self,
+        table: type[T],
+        *,
+        containers: Collection[str] | None = None,
+        search: str = "",
+        sort: str = "-created_at",
+        limit: int = 50,
+        cursor: str | None = None,
+        having: Sequence[ColumnElement[bool]] = (),
+        **equals: Any,
+    ) -> Page[T]:
+        """One page of a noun.
+
+        Args:
+            containers: ids of the projects and spaces whose rows may be seen; None: all.
+            search: text in the name, in any case.
+            sort: a column, with "-" in front from the largest down.
+            limit: rows on the page, at most `MOST`.
+            cursor: `next` of the page before.
+        """
+        statement = self._select(table, False, equals).where(*having)
+        if containers is not None:
+            statement = statement.where(_inside(table, containers))
+        if search:
+            statement = statement.where(cast(Any, table).name.icontains(search, autoescape=True))
+        total = self.session.scalar(statement.with_only_columns(func.count(), maintain_column_froms=True)) or 0
+        column, tie, down = _order(table, sort)
+        if cursor:
+            statement = statement.where(_behind(column, tie, down, cursor))
+        order = (column.desc(), tie.desc()) if down else (column, tie)
+        size = max(1, min(limit, MOST))
+        found = list(self.session.scalars(statement.order_by(*order).limit(size + 1)))
+        more = found[size - 1] if len(found) > size else None
+        here = tuple(found[:size])
+        return Page(here, total, None if more is None else _cursor(more, column.key or "", tie.key or ""))
+
+    def add(self, row: T) -> T:
+        self.session.add(row)
+        self.session.flush()
+        return row
+
+    def flush(self) -> None:
+        self.session.flush()
+
+    def change(self, table: type[T], values: dict[str, Any], **equals: Any) -> int:
+        """Set columns of all rows that fit; how many did."""
+        statement = update(table).where(*_conditions(table, equals)).values(values)
+        return cast(CursorResult[Any], self.session.execute(statement)).rowcount
+
+    def remove(self, table: type[T], **equals: Any) -> int:
+        """Delete rows for good; how many."""
+        return cast(CursorResult[Any], self.session.execute(delete(table).where(*_conditions(table, equals)))).rowcount
+
+    def _select(self, table: type[T], deleted: bool, equals: dict[str, Any]) -> Select[T]:
+        statement = select(table).where(*_conditions(table, equals))
+        if not deleted and hasattr(table, "deleted_at"):
+            statement = statement.where(cast(Any, table).deleted_at.is_(None))
+        return statement
+
+
+def _conditions(table: type[Base], equals: dict[str, Any]) -> list[ColumnElement[bool]]:
+    found = []
+    for name, value in equals.items():
+        column = getattr(table, name)
+        if value is None:
+            found.append(column.is_(None))
+        elif isinstance(value, list | tuple | set | frozenset):
+            found.append(column.in_(list(value)))
+        else:
+            found.append(column == value)
+    return found
+
+
+def _inside(table: type[Base], containers: Collection[str]) -> ColumnElement[bool]:
+    ids = list(containers)
+    if not hasattr(table, "project_id"):
+        return cast(ColumnElement[bool], cast(Any, table).id.in_(ids))
+    inside = cast(Any, table).project_id.in_(ids)
+    return cast(
+        ColumnElement[bool], or_(inside, cast(Any, table).space_id.in_(ids)) if hasattr(table, "space_id") else inside
+    )
+
+
+def _order(table: type[Base], sort: str) -> tuple[Any, Any, bool]:
+    name = sort.lstrip("-")
+    columns = table.__table__.columns
+    if name not in columns or columns[name].type.python_type not in (str, int, datetime) or columns[name].nullable:
+        raise ParameterInvalid(
+            f"sort: {sort!r} is not known. Use created_at, updated_at or name, with - for descending."
+        )
+    tie = cast(Any, table).id if "id" in columns else getattr(table, name)
+    return getattr(table, name), tie, sort.startswith("-")
+
+
+def _cursor(row: Base, column: str, tie: str) -> str:
+    value = getattr(row, column)
+    shown = {"t": value.isoformat()} if isinstance(value, datetime) else {"v": value}
+    return base64.urlsafe_b64encode(json.dumps([shown, getattr(row, tie)]).encode()).decode().rstrip("=")
+
+
+def _behind(column: Any, tie: Any, down: bool, cursor: str) -> ColumnElement[bool]:
+    try:
+        shown, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        value = datetime.fromisoformat(shown["t"]) if "t" in shown else shown["v"]
+        if type(value) is not column.type.python_type and not isinstance(value, datetime):
+            raise TypeError
+    except (ValueError, TypeError, KeyError) as error:
+        raise ParameterInvalid("cursor: this is not one that a page gave out. Start at the first page.") from error
+    if down:
+        return or_(column < value, and_(column == value, tie < last))
+    return or_(column > value, and_(column == value, tie > last))
