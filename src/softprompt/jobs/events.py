@@ -1,0 +1,36 @@
+"""What a run told, in the order in which it did. A reader goes on behind the last id it saw.
+
+Kinds: those of the engine under their own names (`Started`, `StepDone`, `EpochDone`, `Saved`, `Finished`, `Note`, with
+the fields of `engine.events`), `state` ({"state", and "problem" if there is one}) whenever the run's state changes, and
+`Method` ({"name"}) before a method of an evaluation is asked. Evaluations tell under their own id, too.
+
+Whoever tells holds the lock on the run's job. So ids of one run are committed in their order, and no reader misses one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from softprompt.storage import queue as stored
+from softprompt.storage.rows import Rows
+from softprompt.storage.tables import RunEvent
+from softprompt.storage.types import now
+
+STATE = "state"
+
+
+def tell(rows: Rows, run_id: str, kind: str, data: Mapping[str, Any], at: datetime | None = None) -> RunEvent:
+    """Write down that something happened."""
+    return rows.add(RunEvent(run_id=run_id, at=at or now(), kind=kind, data=dict(data)))
+
+
+def after(rows: Rows, run_id: str, last_id: int = 0, limit: int = 500) -> Sequence[RunEvent]:
+    """What was told since event `last_id`, oldest first."""
+    return stored.events_after(rows.session, run_id, last_id, limit)
+
+
+def newest_id(rows: Rows, run_id: str) -> int:
+    """Id of the newest event; 0 without any."""
+    return stored.newest_event_id(rows.session, run_id)
