@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, String, and_, delete, func, or_, select, update
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -76,6 +77,7 @@ class Rows:
         *,
         containers: Collection[str] | None = None,
         search: str = "",
+        tagged: Sequence[str] = (),
         sort: str = "-created_at",
         limit: int = 50,
         cursor: str | None = None,
@@ -87,6 +89,7 @@ class Rows:
         Args:
             containers: ids of the projects and spaces whose rows may be seen; None: all.
             search: text in the name, in any case.
+            tagged: tags that a row has, all of them.
             sort: a column, with "-" in front from the largest down.
             limit: rows on the page, at most `MOST`.
             cursor: `next` of the page before.
@@ -96,6 +99,10 @@ class Rows:
             statement = statement.where(_inside(table, containers))
         if search:
             statement = statement.where(cast(Any, table).name.icontains(search, autoescape=True))
+        for tag in tagged:  # JSON is text in both databases, and tags in it are quoted
+            statement = statement.where(
+                sql_cast(cast(Any, table).tags, String).contains(json.dumps(tag), autoescape=True)
+            )
         total = self.session.scalar(statement.with_only_columns(func.count(), maintain_column_froms=True)) or 0
         column, tie, down = _order(table, sort)
         if cursor:

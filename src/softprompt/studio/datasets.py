@@ -1,0 +1,244 @@
+"""Datasets: labelled examples, checked when they come in, immutable afterwards, known by the digest of their bytes.
+
+A file is examined outside of any unit of work (it may be large); what was found is then stored in one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from softprompt.data.problems import Problem
+from softprompt.data.read import stream
+from softprompt.data.records import Example
+from softprompt.data.report import DataReport, check
+from softprompt.errors import DatasetInvalid, Forbidden, InUse, NotFound, ParameterInvalid, TooLarge, WrongState
+from softprompt.params import Task
+from softprompt.storage.artifacts import ArtifactStore
+from softprompt.storage.rows import Page
+from softprompt.storage.tables import Dataset, Evaluation, Project, TuningRun
+from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.names import clean_name, clean_tags, clean_text
+from softprompt.studio.secrets import digest, new_secret
+
+NAMED = 20
+"""Problems that a refusal names; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What was found out about a file."""
+
+    path: Path
+    size: int
+    sha256: str
+    report: DataReport
+
+    @property
+    def key(self) -> str:
+        return f"datasets/{self.sha256}"
+
+
+def examine(path: Path, *, most_rows: int, task: Task = "auto") -> Examined:
+    """Digest and report of a file; refuses one with too many rows."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    report = check(path, task=task)
+    if report.rows > most_rows:
+        raise TooLarge(f"The file has {report.rows:,} rows; at most {most_rows:,} are allowed here.")
+    return Examined(path, path.stat().st_size, sha256, report)
+
+
+def keep(store: ArtifactStore, found: Examined) -> None:
+    """Put the file into the store, where it lies under its digest."""
+    if not store.exists(found.key):
+        store.put_file(found.key, found.path)
+
+
+def create(
+    unit: Unit,
+    project: Project,
+    name: str,
+    found: Examined | None = None,
+    *,
+    description: str = "",
+    tags: list[str] | None = None,
+    file_name: str = "",
+    media_type: str = "application/octet-stream",
+) -> Dataset:
+    """A new dataset, or a new version of the one with this name. Without `found` its file is put later.
+
+    The same bytes under the same name are the same dataset: the one that is there is given back.
+    """
+    unit.require(project)
+    name = clean_name(name)
+    older = unit.rows.all(Dataset, project_id=project.id, name=name, deleted=True, sort="-version", limit=1)
+    if found is not None:
+        same = unit.rows.first(Dataset, project_id=project.id, name=name, sha256=found.sha256)
+        if same is not None:
+            return same
+    dataset = Dataset(
+        project_id=project.id,
+        name=name,
+        version=older[0].version + 1 if older else 1,
+        description=clean_text(description),
+        tags=clean_tags(tags),
+        file_name=clean_text(file_name, "file_name", most=300),
+        media_type=clean_text(media_type, "media_type", most=100),
+        created_by=unit.actor.user_id,
+    )
+    unit.rows.add(dataset)
+    if found is not None:
+        _fill(dataset, found)
+    unit.log("create", dataset, name=name, version=dataset.version)
+    return dataset
+
+
+def open_upload(
+    unit: Unit, dataset_id: str, *, attachment_id: str, file_name: str, media_type: str
+) -> tuple[Dataset, str]:
+    """Get ready for a file; whoever has the secret may put it, once."""
+    dataset = unit.get(Dataset, dataset_id)
+    if dataset.state != "uploading":
+        raise WrongState(f"Dataset {dataset.name!r} has its file already. Make a new version.")
+    secret = new_secret()
+    dataset.attachment_id, dataset.upload_digest = attachment_id, digest(secret)
+    dataset.file_name = clean_text(file_name, "name", most=300) or dataset.file_name
+    dataset.media_type = clean_text(media_type, "mime", most=100) or dataset.media_type
+    return dataset, secret
+
+
+def uploading(unit: Unit, dataset_id: str, secret: str) -> Dataset:
+    """The dataset whose upload this secret opens (nobody needs to be signed in)."""
+    dataset = unit.rows.get(Dataset, dataset_id)
+    if dataset is None or not dataset.upload_digest or not hmac.compare_digest(dataset.upload_digest, digest(secret)):
+        raise Forbidden("This upload address is not valid. Ask for a new attachment.")
+    return dataset
+
+
+def receive(unit: Unit, dataset_id: str, found: Examined) -> Dataset:
+    """The uploaded file of a dataset that was waiting for it."""
+    dataset = unit.rows.get(Dataset, dataset_id)
+    if dataset is None:
+        raise NotFound(f"There is no dataset {dataset_id!r} here.")
+    if dataset.state not in ("uploading",) and dataset.sha256 != found.sha256:
+        raise WrongState(f"Dataset {dataset.name!r} has its file already, with other content. Make a new version.")
+    _fill(dataset, found)
+    return dataset
+
+
+def get(unit: Unit, dataset_id: str) -> Dataset:
+    return unit.get(Dataset, dataset_id)
+
+
+def find(unit: Unit, project: Project, id_or_name: str) -> Dataset:
+    """By id, or the newest version of a name."""
+    named = unit.rows.all(Dataset, project_id=project.id, name=id_or_name, sort="-version", limit=1)
+    return named[0] if named else unit.get(Dataset, id_or_name)
+
+
+def page(unit: Unit, *, project_id: str | None = None, **paging: Any) -> Page[Dataset]:
+    inside: dict[str, Any] = {"project_id": unit.get(Project, project_id).id} if project_id else {}
+    return unit.rows.page(Dataset, containers=unit.visible(), **inside, **paging)
+
+
+def versions(unit: Unit, dataset_id: str) -> list[Dataset]:
+    """All versions of the dataset's name, the newest first."""
+    dataset = unit.get(Dataset, dataset_id)
+    return unit.rows.all(Dataset, project_id=dataset.project_id, name=dataset.name, sort="-version")
+
+
+def update(
+    unit: Unit,
+    dataset_id: str,
+    *,
+    description: str | None = None,
+    tags: list[str] | None = None,
+    revision: int | None = None,
+) -> Dataset:
+    """What is said about the data can change, the data cannot."""
+    dataset = unit.get(Dataset, dataset_id)
+    values: dict[str, Any] = {}
+    if description is not None:
+        values["description"] = clean_text(description)
+    if tags is not None:
+        values["tags"] = clean_tags(tags)
+    unit.change(dataset, revision, **values)
+    return dataset
+
+
+def delete(unit: Unit, dataset_id: str, revision: int | None = None) -> None:
+    """Refused while a run or an evaluation that is not over needs it."""
+    dataset = unit.get(Dataset, dataset_id)
+    check_revision(dataset, revision)
+    waiting: dict[str, Any] = {"project_id": dataset.project_id, "state": ["queued", "running"]}
+    for run in unit.rows.all(TuningRun, **waiting):
+        if dataset.id in (run.dataset_id, run.test_dataset_id, run.validation.get("dataset_id")):
+            raise InUse(f"{dataset.name!r} cannot be deleted: run {run.name!r} is {run.state}. Cancel it first.")
+    evaluation = unit.rows.first(Evaluation, dataset_id=dataset.id, **waiting)
+    if evaluation:
+        raise InUse(f"{dataset.name!r} cannot be deleted: evaluation {evaluation.name!r} is {evaluation.state}.")
+    unit.delete(dataset)
+
+
+def usable(unit: Unit, dataset_id: str, field: str, *, need: Any = None) -> Dataset:
+    """A dataset that a run can be given; else every reason why not, with lines."""
+    dataset = unit.get(Dataset, dataset_id, need=need)
+    if dataset.state == "uploading":
+        raise WrongState(f"{field}: dataset {dataset.name!r} has no file yet. Upload it first.")
+    if dataset.state != "ready":
+        raise DatasetInvalid(f"{field}: {describe_problems(dataset)}")
+    return dataset
+
+
+def describe_problems(dataset: Dataset) -> str:
+    """Why a dataset cannot be used, in one line."""
+    report = dataset.report or {}
+    refused = [p for p in report.get("problems", ()) if not p["repaired"]]
+    told = "; ".join(f"line {p['line']}: {p['message'].rstrip('.')}. {p['fix'].rstrip('.')}" for p in refused[:NAMED])
+    more = max(0, int(report.get("refused", 0)) - NAMED)
+    tail = f"; and {more} more" if more else ""
+    if not refused:
+        told = "it holds no rows"
+    return f"dataset {dataset.name!r} cannot be used: {told}{tail}."
+
+
+def rows(path: Path, *, start: int = 0, limit: int = 50, search: str = "") -> list[dict[str, Any]]:
+    """Examples of a stored file, from a number on, with the ones that contain a text."""
+    needle = search.casefold()
+    found: Iterator[tuple[int, Example]] = (
+        (number, item)
+        for number, item in enumerate(item for item in stream(path) if isinstance(item, Example))
+        if not needle or needle in item.input.casefold() or needle in item.output.casefold()
+    )
+    return [
+        {"number": number, "input": item.input, "output": item.output}
+        for number, item in islice(found, start, start + limit)
+    ]
+
+
+def repaired(path: Path) -> Iterator[bytes]:
+    """The file's usable rows as JSON lines, repairs made."""
+    for item in stream(path):
+        if not isinstance(item, Problem):
+            yield json.dumps({"input": item.input, "output": item.output}, ensure_ascii=False).encode() + b"\n"
+
+
+def _fill(dataset: Dataset, found: Examined) -> None:
+    report = found.report
+    dataset.size, dataset.sha256, dataset.key = found.size, found.sha256, found.key
+    dataset.rows, dataset.task, dataset.report = report.valid, report.task, report.to_dict()
+    dataset.state = "ready" if report.ok else "invalid"
+    dataset.upload_digest = None
+
+
+def check_share(share: float) -> float:
+    if not 0 < share < 1:
+        raise ParameterInvalid(f"validation: the share {share} is not between 0 and 1.")
+    return share

@@ -1,0 +1,182 @@
+"""Deployments: a tuned prompt, a foundation model or a prompt template behind a serving name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from softprompt.errors import NameTaken, NotFound, ParameterInvalid, Unavailable
+from softprompt.storage.rows import Page
+from softprompt.storage.tables import Deployment, Project, PromptSession, Space, TunedPrompt
+from softprompt.studio import foundation_models
+from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.names import clean_name, clean_tags, clean_text, looks_like_id, serving_name
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers behind a deployment.
+
+    Attributes:
+        model: what the engine opens: a catalogue id, or a folder.
+        prompt_key: folder of the tuned prompt in the store, None for a bare model.
+        session: content of a prompt template, None without one.
+    """
+
+    deployment_id: str
+    name: str
+    serving_name: str | None
+    model_id: str
+    model: str
+    prompt_key: str | None
+    session: dict[str, Any] | None
+    answers_by: str
+
+
+def create(
+    unit: Unit,
+    container: Project | Space,
+    name: str,
+    *,
+    serving: str | None = None,
+    prompt_id: str | None = None,
+    model_id: str | None = None,
+    session_id: str | None = None,
+    description: str = "",
+    tags: list[str] | None = None,
+) -> Deployment:
+    """Put something behind a serving name; it answers at once.
+
+    A tuned prompt of a project is promoted when it is deployed to a space.
+    """
+    unit.require(container)
+    if sum(x is not None for x in (prompt_id, session_id)) > 1 or not (prompt_id or session_id or model_id):
+        raise ParameterInvalid("Name one thing to deploy: a tuned prompt, a prompt session or a foundation model.")
+    prompt = unit.get(TunedPrompt, prompt_id, need="viewer") if prompt_id else None
+    session = unit.get(PromptSession, session_id, need="viewer") if session_id else None
+    if prompt and isinstance(container, Space) and prompt.space_id != container.id:
+        from softprompt.studio.tuned_prompts import promote
+
+        prompt = promote(unit, prompt.id, container.id)
+    base = prompt.model_id if prompt else model_id or (session.model_id if session else None)
+    if base is None:
+        raise ParameterInvalid(f"base_model_id: prompt session {session_id!r} names no model; say which one answers.")
+    if serving is not None:
+        check_free(unit, serving_name(serving))
+    deployment = Deployment(
+        name=clean_name(name),
+        description=clean_text(description),
+        tags=clean_tags(tags),
+        serving_name=serving,
+        model_id=base if prompt else foundation_models.find(unit.rows, base).id,
+        tuned_prompt_id=prompt.id if prompt else None,
+        prompt_session_id=session.id if session else None,
+        created_by=unit.actor.user_id,
+        **{("space_id" if isinstance(container, Space) else "project_id"): container.id},
+    )
+    unit.rows.add(deployment)
+    unit.log("deploy", deployment, name=deployment.name, serving_name=serving)
+    return deployment
+
+
+def check_free(unit: Unit, serving: str, own_id: str | None = None) -> None:
+    taken = unit.rows.first(Deployment, serving_name=serving)
+    if taken is not None and taken.id != own_id:
+        raise NameTaken(f"serving_name: {serving!r} is in use by another deployment. Choose another one.")
+
+
+def get(unit: Unit, deployment_id: str) -> Deployment:
+    return unit.get(Deployment, deployment_id)
+
+
+def find(unit: Unit, id_or_serving_name: str) -> Deployment:
+    named = None
+    if not looks_like_id(id_or_serving_name):
+        named = unit.rows.first(Deployment, serving_name=id_or_serving_name)
+    return unit.get(Deployment, named.id if named else id_or_serving_name)
+
+
+def page(
+    unit: Unit,
+    *,
+    project_id: str | None = None,
+    space_id: str | None = None,
+    serving: str | None = None,
+    prompt_id: str | None = None,
+    **paging: Any,
+) -> Page[Deployment]:
+    equals: dict[str, Any] = {}
+    if project_id:
+        equals["project_id"] = unit.get(Project, project_id).id
+    if space_id:
+        equals["space_id"] = unit.get(Space, space_id).id
+    if serving:
+        equals["serving_name"] = serving
+    if prompt_id:
+        equals["tuned_prompt_id"] = prompt_id
+    return unit.rows.page(Deployment, containers=unit.visible(), **equals, **paging)
+
+
+def update(
+    unit: Unit,
+    deployment_id: str,
+    *,
+    name: str | None = None,
+    serving: str | None = None,
+    prompt_id: str | None = None,
+    description: str | None = None,
+    tags: list[str] | None = None,
+    online: bool | None = None,
+    revision: int | None = None,
+) -> Deployment:
+    """Change what is given. With another tuned prompt the next request is answered by that one."""
+    deployment = unit.get(Deployment, deployment_id)
+    values: dict[str, Any] = {}
+    if name is not None:
+        values["name"] = clean_name(name)
+    if serving is not None:
+        check_free(unit, serving_name(serving), deployment.id)
+        values["serving_name"] = serving
+    if prompt_id is not None:
+        prompt = unit.get(TunedPrompt, prompt_id, need="viewer")
+        values |= {"tuned_prompt_id": prompt.id, "model_id": prompt.model_id, "prompt_session_id": None}
+    if description is not None:
+        values["description"] = clean_text(description)
+    if tags is not None:
+        values["tags"] = clean_tags(tags)
+    if online is not None:
+        values["state"] = "ready" if online else "offline"
+    unit.change(deployment, revision, **values)
+    return deployment
+
+
+def delete(unit: Unit, deployment_id: str, revision: int | None = None) -> None:
+    """From the next request on it does not answer; its serving name is free."""
+    deployment = unit.get(Deployment, deployment_id)
+    check_revision(deployment, revision)
+    unit.delete(deployment)
+
+
+def served(unit: Unit, id_or_serving_name: str) -> Served:
+    """What a request to this deployment is answered by."""
+    deployment = find(unit, id_or_serving_name)
+    if deployment.state != "ready":
+        raise Unavailable(f"Deployment {deployment.name!r} is {deployment.state}. Bring it online first.")
+    prompt = unit.rows.get(TunedPrompt, deployment.tuned_prompt_id) if deployment.tuned_prompt_id else None
+    if deployment.tuned_prompt_id and prompt is None:
+        raise NotFound(f"The tuned prompt of deployment {deployment.name!r} was deleted. Deploy another one.")
+    session = unit.rows.get(PromptSession, deployment.prompt_session_id) if deployment.prompt_session_id else None
+    return Served(
+        deployment_id=deployment.id,
+        name=deployment.name,
+        serving_name=deployment.serving_name,
+        model_id=deployment.model_id,
+        model=engine_name(unit, deployment.model_id),
+        prompt_key=prompt.key if prompt else None,
+        session=session.content if session else None,
+        answers_by=prompt.answers_by if prompt else "text",
+    )
+
+
+def engine_name(unit: Unit, model_id: str) -> str:
+    return foundation_models.find(unit.rows, model_id).name

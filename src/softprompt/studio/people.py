@@ -1,0 +1,268 @@
+"""Users, API keys, browser sessions, sign-in links, memberships: who somebody is, and what they may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from softprompt.errors import Conflict, Forbidden, NameTaken, NotFound, ParameterInvalid, Unauthenticated
+from softprompt.storage.people import ApiKey, BrowserSession, Membership, SignInLink, User
+from softprompt.storage.rows import Page, Rows
+from softprompt.storage.tables import Project, Space
+from softprompt.storage.types import now
+from softprompt.studio.access import RANKS, Actor, Role, Unit
+from softprompt.studio.names import clean_name
+from softprompt.studio.secrets import KEY_PREFIX, digest, hash_password, new_secret, password_fits
+
+LINK_LIFE = timedelta(hours=24)
+SESSION_LIFE = timedelta(days=14)
+SHORTEST_PASSWORD = 10
+_USED_EVERY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new browser session: the cookie's secret and the token that forms carry."""
+
+    secret: str
+    csrf: str
+    user: User
+
+
+def first_admin(unit: Unit, name: str = "admin") -> tuple[User, str]:
+    """The studio's admin, made at the first start, and a link's secret that signs in once."""
+    user = unit.rows.first(User, admin=True) or unit.rows.add(User(name=name, admin=True))
+    return user, sign_in_link(unit, user)
+
+
+def sign_in_link(unit: Unit, user: User) -> str:
+    secret = new_secret()
+    unit.rows.add(SignInLink(digest=digest(secret), user_id=user.id, expires_at=now() + LINK_LIFE))
+    return secret
+
+
+def create_user(unit: Unit, name: str, *, password: str | None = None, admin: bool = False) -> User:
+    unit.need_studio_admin()
+    name = clean_name(name, "name", most=100)
+    if unit.rows.first(User, name=name):
+        raise NameTaken(f"There is a user {name!r} already. Choose another name.")
+    user = unit.rows.add(User(name=name, admin=admin, password_hash=_hashed(password) if password else None))
+    unit.log("create", user, name=name, admin=admin)
+    return user
+
+
+def set_password(unit: Unit, user: User, password: str) -> None:
+    """One's own, or as an admin of the studio anybody's; other sessions of the user end."""
+    if user.id != unit.actor.user_id:
+        unit.need_studio_admin()
+    user.password_hash = _hashed(password)
+    unit.rows.remove(BrowserSession, user_id=user.id)
+    unit.log("set password", user)
+
+
+def disable_user(unit: Unit, user_id: str) -> User:
+    unit.need_studio_admin()
+    user = unit.rows.get(User, user_id)
+    if user is None:
+        raise NotFound(f"There is no user {user_id!r}.")
+    if user.admin and unit.rows.count(User, admin=True, disabled_at=None) == 1:
+        raise Conflict(f"{user.name} is the only admin. Make another user an admin first.")
+    user.disabled_at = now()
+    unit.rows.remove(BrowserSession, user_id=user.id)
+    unit.log("disable", user, name=user.name)
+    return user
+
+
+def users(unit: Unit, **paging: object) -> Page[User]:
+    unit.need_studio_admin()
+    return unit.rows.page(User, **paging)  # type: ignore[arg-type]
+
+
+# Keys
+
+
+def create_key(
+    unit: Unit,
+    name: str,
+    *,
+    role: Role = "editor",
+    user: User | None = None,
+    container_id: str | None = None,
+    days: int | None = None,
+) -> tuple[ApiKey, str]:
+    """A new API key and its secret, which is not stored.
+
+    Args:
+        role: nothing above it, whatever its user may do.
+        user: whose key; the actor's own if None.
+        container_id: the only project or space it works in.
+        days: until it expires.
+    """
+    name = clean_name(name, "name", most=100)
+    if role not in RANKS:
+        raise ParameterInvalid(f"role: {role!r} is not one of {', '.join(RANKS)}.")
+    if RANKS[role] > RANKS[unit.actor.role]:
+        raise Forbidden(f"A key with the role {unit.actor.role} cannot make one with the role {role}.")
+    if unit.actor.container_id and container_id != unit.actor.container_id:
+        raise Forbidden("A key that is bound to a project or space can only make keys for the same one.")
+    owner_id = user.id if user is not None else unit.actor.user_id
+    if owner_id is None or (user is not None and user.id != unit.actor.user_id and not unit.actor.admin):
+        raise Forbidden("Keys are made for oneself, or by an admin of the studio.")
+    project = unit.rows.get(Project, container_id) if container_id else None
+    space = unit.rows.get(Space, container_id) if container_id and project is None else None
+    if container_id and project is None and space is None:
+        raise NotFound(f"There is no project or space {container_id!r}.")
+    secret = new_secret(KEY_PREFIX)
+    key = ApiKey(
+        user_id=owner_id,
+        name=name,
+        prefix=secret[:9],
+        digest=digest(secret),
+        role=role,
+        project_id=project.id if project else None,
+        space_id=space.id if space else None,
+        expires_at=now() + timedelta(days=days) if days else None,
+    )
+    unit.rows.add(key)
+    unit.log("create", key, name=name, role=role)
+    return key, secret
+
+
+def keys(unit: Unit, **paging: object) -> Page[ApiKey]:
+    """One's own keys; an admin of the studio sees all."""
+    own = {} if unit.actor.admin else {"user_id": unit.actor.user_id}
+    return unit.rows.page(ApiKey, **own, **paging)  # type: ignore[arg-type]
+
+
+def revoke_key(unit: Unit, key_id: str) -> ApiKey:
+    """By id or by name; it works no longer, from the next request on."""
+    key = unit.rows.get(ApiKey, key_id) or unit.rows.first(ApiKey, name=key_id, revoked_at=None)
+    if key is None or (key.user_id != unit.actor.user_id and not unit.actor.admin):
+        raise NotFound(f"There is no API key {key_id!r}.")
+    key.revoked_at = key.revoked_at or now()
+    unit.log("revoke", key, name=key.name)
+    return key
+
+
+# Who is it?
+
+
+def actor_of_key(rows: Rows, secret: str) -> tuple[Actor, ApiKey]:
+    """The actor behind an API key."""
+    key = rows.first(ApiKey, digest=digest(secret))
+    if key is None:
+        raise Unauthenticated("This API key is not known. `softprompt keys create NAME` makes one.")
+    if key.revoked_at is not None:
+        raise Unauthenticated(f"The API key {key.name!r} was revoked. Use another one.")
+    if key.expires_at is not None and key.expires_at <= now():
+        raise Unauthenticated(f"The API key {key.name!r} has expired. Make a new one.")
+    user = _living(rows, key.user_id)
+    actor = Actor(
+        user_id=user.id,
+        name=user.name,
+        role=key.role,
+        container_id=key.project_id or key.space_id,
+        admin=user.admin,
+        key_id=key.id,
+    )
+    return actor, key
+
+
+def needs_note(key: ApiKey) -> bool:
+    """Whether it is time to write down again that the key was used."""
+    return key.last_used_at is None or key.last_used_at < now() - _USED_EVERY
+
+
+def note_use(rows: Rows, key_id: str) -> None:
+    rows.change(ApiKey, {"last_used_at": now()}, id=key_id)
+
+
+def sign_in(unit: Unit, name: str, password: str) -> SignedIn:
+    user = check_password(unit.rows, name, password)
+    return _session(unit, user)
+
+
+def check_password(rows: Rows, name: str, password: str) -> User:
+    user = rows.first(User, name=name, disabled_at=None)
+    stored = user.password_hash if user else None
+    # Checked against something even if there is nobody, so that the time tells nothing.
+    fits = password_fits(stored or _NOBODY, password)
+    if user is None or stored is None or not fits:
+        raise Unauthenticated("Name and password do not fit. A one-time link of `softprompt up` signs in without one.")
+    return user
+
+
+def follow_link(unit: Unit, secret: str) -> SignedIn:
+    """Sign in with a one-time link."""
+    link = unit.rows.get(SignInLink, digest(secret))
+    used = link is None or not unit.rows.change(SignInLink, {"used_at": now()}, digest=link.digest, used_at=None)
+    if link is None or used or link.expires_at <= now():
+        raise Unauthenticated(
+            "This link was used already or is too old. `softprompt up` and `keys link` print new ones."
+        )
+    return _session(unit, _living(unit.rows, link.user_id))
+
+
+def actor_of_session(rows: Rows, secret: str) -> tuple[Actor, str]:
+    """The actor behind a browser's cookie, and the token that its forms must carry."""
+    session = rows.get(BrowserSession, digest(secret))
+    if session is None or session.expires_at <= now():
+        raise Unauthenticated("You are not signed in any more. Sign in again.")
+    user = _living(rows, session.user_id)
+    return Actor(user_id=user.id, name=user.name, admin=user.admin), session.csrf
+
+
+def sign_out(unit: Unit, secret: str) -> None:
+    unit.rows.remove(BrowserSession, digest=digest(secret))
+
+
+# Memberships
+
+
+def set_member(unit: Unit, container: Project | Space, user_name: str, role: Role | None) -> Membership | None:
+    """Give a user a role in a project or space; None takes it away."""
+    unit.require(container, "admin")
+    user = unit.rows.first(User, name=user_name)
+    if user is None:
+        raise NotFound(f"There is no user {user_name!r}. An admin of the studio can make one.")
+    if role is not None and role not in RANKS:
+        raise ParameterInvalid(f"role: {role!r} is not one of {', '.join(RANKS)}.")
+    member = unit.rows.first(Membership, user_id=user.id, container_id=container.id)
+    unit.log("set member", container, user=user.name, role=role)
+    if role is None:
+        unit.rows.remove(Membership, user_id=user.id, container_id=container.id)
+        return None
+    if member is None:
+        return unit.rows.add(Membership(user_id=user.id, container_id=container.id, role=role))
+    member.role = role
+    return member
+
+
+def members(unit: Unit, container: Project | Space) -> list[tuple[User, str]]:
+    unit.require(container, "viewer")
+    found = unit.rows.all(Membership, container_id=container.id)
+    named = {u.id: u for u in unit.rows.all(User, id=[m.user_id for m in found])}
+    return [(named[m.user_id], m.role) for m in found if m.user_id in named]
+
+
+def _session(unit: Unit, user: User) -> SignedIn:
+    secret, csrf = new_secret(), new_secret()
+    expires: datetime = now() + SESSION_LIFE
+    unit.rows.add(BrowserSession(digest=digest(secret), user_id=user.id, csrf=csrf, expires_at=expires))
+    return SignedIn(secret, csrf, user)
+
+
+def _living(rows: Rows, user_id: str) -> User:
+    user = rows.get(User, user_id)
+    if user is None or user.disabled_at is not None:
+        raise Unauthenticated("This user was disabled. An admin of the studio can help.")
+    return user
+
+
+def _hashed(password: str) -> str:
+    if len(password) < SHORTEST_PASSWORD:
+        raise ParameterInvalid(f"password: {len(password)} characters given; at least {SHORTEST_PASSWORD} are needed.")
+    return hash_password(password)
+
+
+_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29mdHByb21wdHNhbHQ$V2h5IGFyZSB5b3UgcmVhZGluZyB0aGlzPyBIZWxsbyE"

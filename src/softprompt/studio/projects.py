@@ -1,0 +1,96 @@
+"""Projects: workshops for datasets, experiments and lab sessions. One, the sandbox, is made at the first start."""
+
+from __future__ import annotations
+
+from softprompt.errors import InUse, NameTaken
+from softprompt.storage.people import Membership
+from softprompt.storage.rows import Page
+from softprompt.storage.tables import (
+    Dataset,
+    Deployment,
+    Evaluation,
+    Project,
+    PromptSession,
+    TunedPrompt,
+    TuningExperiment,
+    TuningRun,
+)
+from softprompt.studio.access import Unit
+from softprompt.studio.names import clean_name, clean_tags, clean_text
+
+SANDBOX = "Sandbox"
+
+
+def sandbox(unit: Unit) -> Project:
+    """The project that is there from the start."""
+    found = unit.rows.first(Project, sandbox=True)
+    return found or unit.rows.add(Project(name=SANDBOX, sandbox=True, description="A place to try things out."))
+
+
+def create(unit: Unit, name: str, *, description: str = "", tags: list[str] | None = None) -> Project:
+    """A new project; whoever makes it becomes its admin."""
+    name = clean_name(name)
+    if unit.rows.first(Project, name=name):
+        raise NameTaken(f"There is a project {name!r} already. Choose another name.")
+    project = unit.rows.add(
+        Project(name=name, description=clean_text(description), tags=clean_tags(tags), created_by=unit.actor.user_id)
+    )
+    if unit.actor.user_id:
+        unit.rows.add(Membership(user_id=unit.actor.user_id, container_id=project.id, role="admin"))
+    unit.log("create", project, name=name)
+    return project
+
+
+def get(unit: Unit, project_id: str) -> Project:
+    return unit.get(Project, project_id)
+
+
+def find(unit: Unit, id_or_name: str | None) -> Project:
+    """By id or name; the sandbox if nothing is named."""
+    if not id_or_name:
+        project = unit.rows.first(Project, sandbox=True)
+        return unit.get(Project, project.id if project else "sandbox")
+    named = unit.rows.first(Project, name=id_or_name)
+    return unit.get(Project, named.id if named else id_or_name)
+
+
+def page(unit: Unit, **paging: object) -> Page[Project]:
+    return unit.rows.page(Project, containers=unit.visible(), **paging)  # type: ignore[arg-type]
+
+
+def update(
+    unit: Unit,
+    project_id: str,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tags: list[str] | None = None,
+    revision: int | None = None,
+) -> Project:
+    project = unit.get(Project, project_id)
+    values: dict[str, object] = {}
+    if name is not None and clean_name(name) != project.name:
+        values["name"] = clean_name(name)
+        if unit.rows.first(Project, name=values["name"]):
+            raise NameTaken(f"There is a project {values['name']!r} already. Choose another name.")
+    if description is not None:
+        values["description"] = clean_text(description)
+    if tags is not None:
+        values["tags"] = clean_tags(tags)
+    unit.change(project, revision, **values)
+    return project
+
+
+def delete(unit: Unit, project_id: str) -> None:
+    """Hide the project and all that is in it; refused while something in it works or answers."""
+    project = unit.get(Project, project_id)
+    running = unit.rows.first(TuningRun, project_id=project.id, state=["queued", "running"])
+    if running:
+        raise InUse(f"{project.name!r} cannot be deleted: run {running.name!r} is {running.state}. Cancel it first.")
+    serving = unit.rows.first(Deployment, project_id=project.id)
+    if serving:
+        raise InUse(f"{project.name!r} cannot be deleted: deployment {serving.name!r} is in it. Delete that first.")
+    for table in (Dataset, TuningExperiment, TuningRun, TunedPrompt, PromptSession, Evaluation):
+        for row in unit.rows.all(table, project_id=project.id):
+            unit.delete(row)
+    unit.delete(project)

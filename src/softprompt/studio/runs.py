@@ -1,0 +1,216 @@
+"""Tuning runs: started, watched, canceled, kept early, deleted. The work itself is the worker's."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from softprompt.errors import InUse, NotFound, ParameterInvalid, SoftpromptError
+from softprompt.jobs import events, queue
+from softprompt.params import TuneConfig
+from softprompt.storage.rows import Page
+from softprompt.storage.tables import Dataset, Project, RunEvent, TunedPrompt, TuningRun
+from softprompt.studio import datasets, experiments, foundation_models, tuned_prompts
+from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.names import clean_tags, clean_text
+
+FIELDS = {item.name for item in dataclasses.fields(TuneConfig)}
+OVER = ("completed", "failed", "canceled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run shall do.
+
+    Attributes:
+        config: fields of `TuneConfig` that the person set.
+        validation: {"share": 0.2}, {"dataset_id": ID} or nothing.
+        wire: what a foreign interface sent and wants to see again.
+    """
+
+    experiment: str
+    model_id: str
+    dataset_id: str
+    config: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, Any] = field(default_factory=dict)
+    test_dataset_id: str | None = None
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    keep_prompt: bool = True
+    priority: int = 0
+    wire: dict[str, Any] = field(default_factory=dict)
+
+
+def start(unit: Unit, project: Project, plan: Plan) -> TuningRun:
+    """Queue a run "NAME (N)" of the experiment; everything that is wrong with the plan is named at once."""
+    unit.require(project)
+    problems: list[SoftpromptError] = []
+    for check in (_check_model, _check_config, _check_data):
+        try:
+            check(unit, project, plan)
+        except SoftpromptError as error:
+            problems.append(error)
+    if problems:
+        raise _joined(problems)
+    experiment = experiments.named(unit, project, plan.experiment)
+    experiment.runs_made += 1
+    run = TuningRun(
+        project_id=project.id,
+        experiment_id=experiment.id,
+        number=experiment.runs_made,
+        name=f"{experiment.name} ({experiment.runs_made})",
+        description=clean_text(plan.description),
+        tags=clean_tags(plan.tags),
+        created_by=unit.actor.user_id,
+        model_id=foundation_models.find(unit.rows, plan.model_id).id,
+        dataset_id=plan.dataset_id,
+        validation=plan.validation,
+        test_dataset_id=plan.test_dataset_id,
+        config=plan.config,
+        wire=plan.wire,
+        keep_prompt=plan.keep_prompt,
+    )
+    unit.rows.add(run)
+    queue.enqueue(unit.rows, kind="tune", subject_id=run.id, project_id=project.id, priority=plan.priority)
+    unit.log("start", run, name=run.name)
+    return run
+
+
+def again(unit: Unit, run_id: str, changes: dict[str, Any]) -> TuningRun:
+    """The same run with other settings, as the next one of its experiment."""
+    run = unit.get(TuningRun, run_id)
+    experiment = experiments.get(unit, run.experiment_id)
+    plan = Plan(
+        experiment=experiment.name,
+        model_id=run.model_id,
+        dataset_id=run.dataset_id,
+        config={**run.config, **changes},
+        validation=run.validation,
+        test_dataset_id=run.test_dataset_id,
+        description=run.description,
+        tags=tuple(run.tags),
+        keep_prompt=run.keep_prompt,
+    )
+    return start(unit, unit.get(Project, run.project_id), plan)
+
+
+def get(unit: Unit, run_id: str) -> TuningRun:
+    return unit.get(TuningRun, run_id)
+
+
+def find(unit: Unit, id_or_name: str) -> TuningRun:
+    """By id, or the newest visible run of a name."""
+    for run in unit.rows.all(TuningRun, name=id_or_name, sort="-created_at"):
+        if unit.role_in(run):
+            return run
+    return unit.get(TuningRun, id_or_name)
+
+
+def page(
+    unit: Unit,
+    *,
+    project_id: str | None = None,
+    experiment_id: str | None = None,
+    state: str | None = None,
+    tags: list[str] | None = None,
+    **paging: Any,
+) -> Page[TuningRun]:
+    """Runs, the newest first. A run has all of `tags`."""
+    equals: dict[str, Any] = {}
+    if project_id:
+        equals["project_id"] = unit.get(Project, project_id).id
+    if experiment_id:
+        equals["experiment_id"] = experiments.get(unit, experiment_id).id
+    if state:
+        equals["state"] = state.split(",")
+    return unit.rows.page(TuningRun, containers=unit.visible(), tagged=tags or (), **equals, **paging)
+
+
+def cancel(unit: Unit, run_id: str, how: Literal["cancel", "keep"] = "cancel") -> TuningRun:
+    """Stop a run; with "keep" it ends as completed, with the best prompt so far."""
+    run = unit.get(TuningRun, run_id)
+    queue.request_cancel(unit.rows, subject_id=run.id, how=how)
+    unit.log(how, run, name=run.name)
+    unit.rows.session.refresh(run)
+    return run
+
+
+def delete(unit: Unit, run_id: str, revision: int | None = None) -> None:
+    """Refused while it is not over. Its tuned prompt stays."""
+    run = unit.get(TuningRun, run_id)
+    check_revision(run, revision)
+    if run.state not in OVER:
+        raise InUse(f"Run {run.name!r} is {run.state}. Cancel it first.")
+    unit.delete(run)
+
+
+def update(
+    unit: Unit,
+    run_id: str,
+    *,
+    description: str | None = None,
+    tags: list[str] | None = None,
+    revision: int | None = None,
+) -> TuningRun:
+    run = unit.get(TuningRun, run_id)
+    values: dict[str, Any] = {}
+    if description is not None:
+        values["description"] = clean_text(description)
+    if tags is not None:
+        values["tags"] = clean_tags(tags)
+    unit.change(run, revision, **values)
+    return run
+
+
+def events_after(unit: Unit, run_id: str, last_id: int = 0, limit: int = 500) -> list[RunEvent]:
+    """What the run told since the event `last_id`."""
+    run = unit.get(TuningRun, run_id)
+    return list(events.after(unit.rows, run.id, last_id, limit))
+
+
+def prompt_of(unit: Unit, run_id: str) -> TunedPrompt:
+    """The tuned prompt of a completed run; made now if the run was told to leave that to a person."""
+    run = unit.get(TuningRun, run_id)
+    if run.tuned_prompt_id:
+        return unit.get(TunedPrompt, run.tuned_prompt_id)
+    if run.state != "completed" or "prompt_key" not in run.results:
+        raise NotFound(f"Run {run.name!r} is {run.state} and has no tuned prompt.")
+    prompt = tuned_prompts.from_run(unit, run, run.results["prompt_key"], run.results["card"])
+    run.tuned_prompt_id = prompt.id
+    return prompt
+
+
+def _check_model(unit: Unit, project: Project, plan: Plan) -> None:
+    foundation_models.tunable(unit.rows, plan.model_id)
+
+
+def _check_config(unit: Unit, project: Project, plan: Plan) -> None:
+    unknown = sorted(set(plan.config) - FIELDS)
+    if unknown:
+        raise ParameterInvalid(f"{', '.join(unknown)}: no such parameter. Known are {', '.join(sorted(FIELDS))}.")
+    try:
+        TuneConfig(**plan.config)
+    except TypeError as error:
+        raise ParameterInvalid(f"A parameter has a value of another kind: {error}.") from error
+    if set(plan.validation) - {"share", "dataset_id"} or len(plan.validation) > 1:
+        raise ParameterInvalid('validation: use {"share": 0.2} or {"dataset_id": ID}.')
+    if "share" in plan.validation:
+        datasets.check_share(plan.validation["share"])
+
+
+def _check_data(unit: Unit, project: Project, plan: Plan) -> None:
+    fields = {"dataset": plan.dataset_id, "validation": plan.validation.get("dataset_id"), "test": plan.test_dataset_id}
+    for name, dataset_id in fields.items():
+        if dataset_id is None:
+            continue
+        found: Dataset = datasets.usable(unit, dataset_id, name, need="viewer")
+        if found.project_id != project.id:
+            raise ParameterInvalid(f"{name}: dataset {found.name!r} is of another project. Upload it to this one.")
+
+
+def _joined(problems: list[SoftpromptError]) -> SoftpromptError:
+    if len(problems) == 1:
+        return problems[0]
+    joined = type(problems[0])(" ".join(str(p) for p in problems))
+    return joined

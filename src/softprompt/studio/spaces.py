@@ -1,0 +1,100 @@
+"""Spaces: places for deployments, with a stage, and promotion of tuned prompts from projects into them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from softprompt.errors import InUse, NameTaken, ParameterInvalid
+from softprompt.storage.people import Membership
+from softprompt.storage.rows import Page
+from softprompt.storage.tables import Deployment, PromptSession, Space, TunedPrompt
+from softprompt.studio.access import Unit
+from softprompt.studio.names import clean_name, clean_tags, clean_text
+
+Stage = Literal["development", "testing", "production"]
+
+
+def create(
+    unit: Unit,
+    name: str,
+    *,
+    stage: str = "development",
+    description: str = "",
+    tags: list[str] | None = None,
+    storage: dict[str, Any] | None = None,
+) -> Space:
+    """A new space; whoever makes it becomes its admin."""
+    name = clean_name(name)
+    if unit.rows.first(Space, name=name):
+        raise NameTaken(f"There is a space {name!r} already. Choose another name.")
+    space = unit.rows.add(
+        Space(
+            name=name,
+            stage=_stage(stage),
+            description=clean_text(description),
+            tags=clean_tags(tags),
+            storage=storage or {},
+            created_by=unit.actor.user_id,
+        )
+    )
+    if unit.actor.user_id:
+        unit.rows.add(Membership(user_id=unit.actor.user_id, container_id=space.id, role="admin"))
+    unit.log("create", space, name=name)
+    return space
+
+
+def get(unit: Unit, space_id: str) -> Space:
+    return unit.get(Space, space_id)
+
+
+def find(unit: Unit, id_or_name: str) -> Space:
+    named = unit.rows.first(Space, name=id_or_name)
+    return unit.get(Space, named.id if named else id_or_name)
+
+
+def page(unit: Unit, **paging: object) -> Page[Space]:
+    return unit.rows.page(Space, containers=unit.visible(), **paging)  # type: ignore[arg-type]
+
+
+def update(
+    unit: Unit,
+    space_id: str,
+    *,
+    name: str | None = None,
+    stage: str | None = None,
+    description: str | None = None,
+    tags: list[str] | None = None,
+    revision: int | None = None,
+) -> Space:
+    space = unit.get(Space, space_id)
+    values: dict[str, object] = {}
+    if name is not None and clean_name(name) != space.name:
+        values["name"] = clean_name(name)
+        if unit.rows.first(Space, name=values["name"]):
+            raise NameTaken(f"There is a space {values['name']!r} already. Choose another name.")
+    if stage is not None:
+        values["stage"] = _stage(stage)
+    if description is not None:
+        values["description"] = clean_text(description)
+    if tags is not None:
+        values["tags"] = clean_tags(tags)
+    unit.change(space, revision, **values)
+    return space
+
+
+def delete(unit: Unit, space_id: str) -> None:
+    """Hide the space; refused while a deployment stands in it."""
+    space = unit.get(Space, space_id)
+    serving = unit.rows.first(Deployment, space_id=space.id)
+    if serving:
+        raise InUse(f"{space.name!r} cannot be deleted: deployment {serving.name!r} is in it. Delete that first.")
+    for table in (TunedPrompt, PromptSession):
+        for row in unit.rows.all(table, space_id=space.id):
+            unit.delete(row)
+    unit.delete(space)
+
+
+def _stage(stage: str) -> str:
+    if stage not in get_args(Stage):
+        raise ParameterInvalid(f"stage: {stage!r} is not one of {', '.join(get_args(Stage))}.")
+    return stage
