@@ -152,12 +152,17 @@ def actor_of_key(rows: Rows, secret: str) -> tuple[Actor, ApiKey]:
     key = rows.first(ApiKey, digest=digest(secret))
     if key is None:
         raise Unauthenticated("This API key is not known. `softprompt keys create NAME` makes one.")
+    return actor_of_stored_key(rows, key), key
+
+
+def actor_of_stored_key(rows: Rows, key: ApiKey) -> Actor:
+    """The actor that a key makes, unless it was revoked, has expired or its user was disabled."""
     if key.revoked_at is not None:
         raise Unauthenticated(f"The API key {key.name!r} was revoked. Use another one.")
     if key.expires_at is not None and key.expires_at <= now():
         raise Unauthenticated(f"The API key {key.name!r} has expired. Make a new one.")
     user = _living(rows, key.user_id)
-    actor = Actor(
+    return Actor(
         user_id=user.id,
         name=user.name,
         role=key.role,
@@ -165,7 +170,6 @@ def actor_of_key(rows: Rows, secret: str) -> tuple[Actor, ApiKey]:
         admin=user.admin,
         key_id=key.id,
     )
-    return actor, key
 
 
 def needs_note(key: ApiKey) -> bool:

@@ -1,0 +1,87 @@
+"""Errors as answers, in the shape of each wire: ours, OpenAI's, watsonx's. Nothing internal gets out."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from softprompt.errors import Busy, SoftpromptError, Unauthenticated
+
+log = logging.getLogger("softprompt.api")
+MORE_INFO = "https://github.com/softprompt/softprompt/blob/main/docs/api.md#errors"
+OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+def install(app: FastAPI) -> None:
+    """Every error that leaves a route becomes an answer."""
+
+    @app.exception_handler(SoftpromptError)
+    async def known(request: Request, error: SoftpromptError) -> JSONResponse:
+        return answer(request, error.status, error.code, str(error), _headers(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(request, 400, "invalid_request", sentence(error))
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> JSONResponse:
+        words = {404: f"There is nothing at {request.url.path}.", 405: f"{request.method} is not known here."}
+        message = words.get(error.status_code, str(error.detail))
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+        return answer(request, error.status_code, code, message, dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def unknown(request: Request, error: Exception) -> JSONResponse:
+        log.exception("%s %s failed", request.method, request.url.path)
+        message = (
+            "Something went wrong inside the studio; its log says what, under the request id. Nothing was changed."
+        )
+        return answer(request, 500, "internal", message)
+
+
+def answer(
+    request: Request, status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """An error in the shape of the wire that the request came by."""
+    request_id = getattr(request.state, "request_id", "")
+    body = document(wire_of(request.url.path), status, code, message, request_id)
+    return JSONResponse(body, status, headers={"x-request-id": request_id, **(headers or {})})
+
+
+def wire_of(path: str) -> str:
+    if path.startswith("/v1/"):
+        return "openai"
+    return "studio" if path == "/" or path.startswith(("/api", "/healthz", "/readyz", "/metrics", "/ui")) else "watsonx"
+
+
+def document(wire: str, status: int, code: str, message: str, request_id: str) -> dict[str, Any]:
+    if wire == "openai":
+        kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+        return {"error": {"message": message, "type": kind, "param": None, "code": code, "request_id": request_id}}
+    if wire == "watsonx":
+        errors = [{"code": code, "message": message, "more_info": MORE_INFO}]
+        return {"trace": request_id, "status_code": status, "errors": errors}
+    return {"error": {"code": code, "message": message, "status": status, "request_id": request_id}}
+
+
+def sentence(error: RequestValidationError) -> str:
+    """All fields that do not fit, in one line."""
+    told = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"] if part not in ("body", "query", "path"))
+        seen = item.get("input")
+        shown = f" (given: {str(seen)[:60]!r})" if isinstance(seen, str | int | float | bool) else ""
+        told.append(f"{place or 'body'}: {item['msg']}{shown}")
+    return "; ".join(told) + "."
+
+
+def _headers(error: SoftpromptError) -> dict[str, str]:
+    if isinstance(error, Busy):
+        return {"retry-after": str(max(1, math.ceil(error.retry_after)))}
+    return {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}

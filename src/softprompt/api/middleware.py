@@ -1,0 +1,117 @@
+"""Around every request: an id, a limit on the body, a line in the log, a count in the metrics. Streams pass."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from softprompt.api import metrics
+from softprompt.api.errors import document, wire_of
+from softprompt.errors import TooLarge
+
+log = logging.getLogger("softprompt.requests")
+_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+SECURITY = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+
+
+class Around:
+    """The one middleware.
+
+    Args:
+        body_bytes: the most a request may carry that is no upload.
+        upload_bytes: the same for uploads.
+    """
+
+    def __init__(self, app: ASGIApp, body_bytes: int, upload_bytes: int) -> None:
+        self._app, self._body, self._upload = app, body_bytes, upload_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _ID.match(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        limit = self._upload if _is_upload(scope) else self._body
+        began, status, started = time.perf_counter(), 500, False
+
+        async def tell(message: Message) -> None:
+            nonlocal status, started
+            if message["type"] == "http.response.start":
+                status, started = message["status"], True
+                out = MutableHeaders(scope=message)
+                out["x-request-id"] = request_id
+                for name, value in SECURITY.items():
+                    out.setdefault(name, value)
+            await send(message)
+
+        try:
+            declared = int(headers.get("content-length") or 0)
+            if declared > limit:
+                raise TooLarge(_too_large(declared, limit))
+            await self._app(scope, _limited(receive, limit), tell)
+        except TooLarge as error:
+            if not started:
+                body = document(wire_of(scope["path"]), error.status, error.code, str(error), request_id)
+                await JSONResponse(body, error.status)(scope, receive, tell)
+        finally:
+            route = scope.get("route")
+            path = getattr(route, "path", "unknown")
+            seconds = time.perf_counter() - began
+            metrics.count(scope["method"], path, status, seconds)
+            log.info(
+                "%s %s %s",
+                scope["method"],
+                scope["path"],
+                status,
+                extra={"fields": _fields(scope, request_id, status, seconds)},
+            )
+
+
+def _fields(scope: Scope, request_id: str, status: int, seconds: float) -> dict[str, Any]:
+    caller = scope.get("state", {}).get("caller")
+    return {
+        "request_id": request_id,
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "user": getattr(getattr(caller, "actor", None), "name", None),
+    }
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    seen = 0
+
+    async def take() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise TooLarge(_too_large(seen, limit))
+        return message
+
+    return take
+
+
+def _too_large(size: int, limit: int) -> str:
+    return f"The request carries {size:,} bytes; at most {limit:,} are allowed here."
+
+
+def _is_upload(scope: Scope) -> bool:
+    path = scope["path"]
+    return scope["method"] in ("PUT", "POST") and (
+        path.startswith(("/uploads/", "/api/datasets", "/api/prompts/import"))
+    )

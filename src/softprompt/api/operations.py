@@ -1,0 +1,48 @@
+"""For those who run the studio: is it alive, is it ready, what does it count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from softprompt import __version__
+from softprompt.api import metrics
+from softprompt.api.context import studio_of
+from softprompt.errors import SoftpromptError
+from softprompt.storage.rows import Rows
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """This process answers."""
+    return {"status": "ok", "version": __version__}
+
+
+@router.get("/readyz")
+def readyz(request: Request) -> JSONResponse:
+    """Database and file store answer, and the tables are those of this version."""
+    studio = studio_of(request)
+    parts: dict[str, Any] = {}
+    try:
+        here, wanted = studio.office.database.revision(), studio.office.database.newest_revision()
+        parts["database"] = "ok" if here == wanted else f"tables at {here}, this version needs {wanted}"
+    except SoftpromptError as error:
+        parts["database"] = str(error)
+    try:
+        studio.office.store.probe()
+        parts["storage"] = "ok"
+    except SoftpromptError as error:
+        parts["storage"] = str(error)
+    ready = all(state == "ok" for state in parts.values())
+    return JSONResponse({"ready": ready, **parts}, 200 if ready else 503)
+
+
+@router.get("/metrics")
+def prometheus(request: Request) -> Response:
+    with studio_of(request).office.database.read() as session:
+        body = metrics.text(Rows(session))
+    return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
