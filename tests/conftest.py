@@ -13,6 +13,19 @@ from typing import Any
 import pytest
 
 from softprompt.config import Settings
+from studio_fixtures import (  # noqa: F401  (fixtures for all folders)
+    database,
+    database_kind,
+    database_url,
+    empty_database_url,
+    lab,
+    office,
+    postgres_server,
+    postgres_template,
+    postgres_url,
+    store,
+    studio_settings,
+)
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 

@@ -21,9 +21,15 @@ from softprompt.storage.types import now
 STATE = "state"
 
 
-def tell(rows: Rows, run_id: str, kind: str, data: Mapping[str, Any], at: datetime | None = None) -> RunEvent:
+def tell(rows: Rows, run_id: str, kind: str, data: Mapping[str, Any]) -> RunEvent:
     """Write down that something happened."""
-    return rows.add(RunEvent(run_id=run_id, at=at or now(), kind=kind, data=dict(data)))
+    return rows.add(RunEvent(run_id=run_id, at=now(), kind=kind, data=dict(data)))
+
+
+def tell_all(rows: Rows, run_id: str, told: Sequence[tuple[datetime, str, Mapping[str, Any]]]) -> None:
+    """Write down what happened since the last time: moments, kinds, data."""
+    rows.session.add_all([RunEvent(run_id=run_id, at=at, kind=kind, data=dict(data)) for at, kind, data in told])
+    rows.flush()
 
 
 def after(rows: Rows, run_id: str, last_id: int = 0, limit: int = 500) -> Sequence[RunEvent]:

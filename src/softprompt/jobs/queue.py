@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from softprompt.config import Limits
 from softprompt.errors import LeaseLost, NotFound
@@ -42,9 +42,7 @@ def enqueue(rows: Rows, *, kind: str, subject_id: str, project_id: str, priority
         subject_id: of the tuning run or evaluation.
         priority: larger goes first, before any fairness.
     """
-    job = rows.add(Job(kind=kind, subject_id=subject_id, project_id=project_id, priority=priority))
-    tell(rows, subject_id, STATE, {"state": State.QUEUED})
-    return job
+    return rows.add(Job(kind=kind, subject_id=subject_id, project_id=project_id, priority=priority))
 
 
 def request_cancel(rows: Rows, *, subject_id: str, how: How = "cancel") -> None:
@@ -248,8 +246,11 @@ def _checked(claim: Claim, job: Job | None) -> Job:
 
 
 def _subject(rows: Rows, job: Job) -> Subject | None:
+    """The noun behind a job as it is now, deleted ones too."""
     table = SUBJECTS.get(job.kind)
-    return None if table is None else rows.get(table, job.subject_id, deleted=True)
+    rows.flush()
+    found = None if table is None else rows.session.get(table, job.subject_id, populate_existing=True)
+    return cast(Subject | None, found)
 
 
 def _orphan(rows: Rows, job: Job) -> bool:

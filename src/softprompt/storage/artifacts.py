@@ -125,15 +125,16 @@ class ArtifactStore:
             except FileNotFoundError:
                 return
 
-    def keys(self) -> Iterator[str]:
-        """Every stored file."""
+    def keys(self, under: str = "") -> Iterator[str]:
+        """Every stored file, or those of one folder; files on their way are left out."""
         if self._local is not None:
-            for path in sorted(self._local.rglob("*")):
-                if path.is_file() and not path.name.endswith(".partial"):
-                    yield path.relative_to(self._local).as_posix()
+            for path in sorted((self._local / under).rglob("*")):
+                key = path.relative_to(self._local)
+                if path.is_file() and not any(part.endswith(".partial") for part in key.parts):
+                    yield key.as_posix()
             return
         with _explained(self.url):
-            for name in sorted(self._fs.find(self._root)):
+            for name in sorted(self._fs.find(f"{self._root}/{under}".rstrip("/"))):
                 yield str(name)[len(self._root) + 1 :]
 
     def probe(self) -> None:

@@ -1,0 +1,133 @@
+"""The child of a worker: reads tasks from standard input, works, tells on standard output, one JSON object a line.
+
+Ends when its input ends: then the worker is dead. What a task means stands in `child_work`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from typing import Any, BinaryIO
+
+from softprompt.errors import OutOfMemory, SoftpromptError
+from softprompt.worker.runner import Message, Stop
+
+
+class Stopped(Exception):
+    """The task was asked to end without a result."""
+
+
+class Control:
+    """What the worker wants: tasks, and an end of the one at hand."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.tasks: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.wish: Stop | None = None
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next(self) -> Message:
+        return self.tasks.get()
+
+    def should_stop(self) -> bool:
+        return self.wish is not None
+
+    def check(self, *, saved: bool = False) -> None:
+        """End the task here if that is wanted. A pause waits until a checkpoint is `saved`."""
+        if self.wish == "cancel" or (self.wish == "pause" and saved):
+            raise Stopped
+
+    def _read(self) -> None:
+        for line in self._stream:
+            message = json.loads(line)
+            if message["kind"] == "stop":
+                self.wish = message["how"]
+            else:
+                self.wish = None
+                self.tasks.put(message)
+        os._exit(0)  # nobody listens any more; a checkpoint is on disk
+
+
+def main() -> None:
+    """Work until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides, and this process is in its group
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints must not look like a message
+    control = Control(sys.stdin.buffer)
+
+    def tell(message: Message) -> None:
+        try:
+            line = json.dumps(message, allow_nan=False)
+        except ValueError:
+            line = json.dumps(_finite(message))
+        out.write(line + "\n")
+        out.flush()
+
+    from softprompt.worker.child_work import Desk
+
+    desk = Desk(control, tell)
+    while True:
+        tell(attempt(desk, control.next()))
+
+
+def _finite(value: Any) -> Any:
+    """Without numbers that JSON does not know; databases refuse them."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def attempt(desk: Any, message: Message) -> Message:
+    """Do a task; the last message about it."""
+    try:
+        return {"kind": "done", "result": desk.do(message)}
+    except Stopped:
+        return {"kind": "stopped"}
+    except MemoryError:
+        desk.forget()
+        return _failed(OutOfMemory())
+    except SoftpromptError as error:
+        if isinstance(error, OutOfMemory):
+            desk.forget()
+        return _failed(error)
+    except OSError as error:
+        traceback.print_exc()
+        words = f"{type(error).__name__}: {error}"
+        return {"kind": "failed", "code": "storage_full" if _full(error) else "error", "message": words, "retry": True}
+    except Exception as error:  # a mistake of ours: it is told, and the child goes on
+        traceback.print_exc()
+        words = f"{type(error).__name__}: {error}. This is a mistake in Softprompt; the worker's log has the details."
+        return {"kind": "failed", "code": "error", "message": words, "retry": False}
+
+
+def _failed(error: SoftpromptError) -> Message:
+    if _full(error):
+        return {"kind": "failed", "code": "storage_full", "message": str(error), "retry": True}
+    return {"kind": "failed", "code": error.code, "message": str(error), "retry": False}
+
+
+def _full(error: BaseException | None) -> bool:
+    """Whether there was no room: somewhere in the chain of causes, as a number or in the words of another language."""
+    import errno
+
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in codes:
+            return True
+        if any(f"(os error {code})" in str(error) for code in codes):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Tasks of a worker done with torch: tune and evaluate through the workbench, with the last model kept loaded.
+
+Knows no queue, no database and no store: files come and go on local paths.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softprompt.engine import events
+from softprompt.engine.artifact import TunedPrompt
+from softprompt.engine.artifact_card import CARD, name_problem
+from softprompt.engine.backbone import wrap
+from softprompt.engine.loading import load_parts
+from softprompt.errors import ParameterInvalid, SoftpromptError
+from softprompt.params import TuneConfig
+from softprompt.workbench.evaluate import evaluate
+from softprompt.workbench.report import write_report
+from softprompt.workbench.tune import tune
+from softprompt.worker.runner import EvaluateTask, Message, Task, TuneTask
+
+if TYPE_CHECKING:
+    from softprompt.engine.backbone import Backbone
+    from softprompt.worker.child import Control
+
+
+class Desk:
+    """Does one task after the other."""
+
+    def __init__(self, control: Control, tell: Callable[[Message], None]) -> None:
+        self._control, self._tell = control, tell
+        self._loaded: tuple[tuple[str, str, str], Backbone] | None = None
+
+    def do(self, message: Message) -> dict[str, Any]:
+        """The result of a task.
+
+        A tuning run: {"card", "metrics", "epochs", "updates", "seconds", "tokens", "notes", "test"}; the folder is at
+        the task's `out`. An evaluation: {"evaluation", "report"}.
+        """
+        self._control.check()
+        if message["kind"] == "tune":
+            return self._tune(TuneTask(**message["task"]))
+        return self._evaluate(EvaluateTask(**message["task"]))
+
+    def forget(self) -> None:
+        """Let go of the loaded model."""
+        self._loaded = None
+        gc.collect()
+
+    def _tune(self, task: TuneTask) -> dict[str, Any]:
+        try:
+            config = TuneConfig(**task.config)
+        except TypeError as error:
+            raise ParameterInvalid(f"The configuration of the run does not fit: {error}.") from error
+        held = Path(task.validation) if isinstance(task.validation, str) else task.validation
+        backbone = self._model(task)
+        run = tune(
+            Path(task.train),
+            model=backbone,
+            out=Path(task.out),
+            config=config,
+            validation=held,
+            resume=True,
+            name="tuned" if name_problem(task.name) else task.name,
+            listener=self._heard,
+            should_stop=self._control.should_stop,
+        )
+        self._control.check()
+        card = json.loads((Path(task.out) / CARD).read_text(encoding="utf-8"))
+        metrics = {name: value for name, value in run.tuned.metrics.items() if name != "epochs"}
+        result: dict[str, Any] = {
+            "card": card,
+            "metrics": metrics,
+            "epochs": list(run.epochs),
+            "updates": run.updates,
+            "seconds": run.seconds,
+            "tokens": run.tokens,
+            "notes": list(run.notes),
+        }
+        if task.test is not None:
+            result["test"] = self._tested(Path(task.test), backbone, run.tuned)
+        return result
+
+    def _tested(self, test: Path, backbone: Backbone, tuned: TunedPrompt) -> dict[str, Any]:
+        """Figures on held-out rows. That they cannot be had does not take the tuned prompt away."""
+        try:
+            found = evaluate(test, model=backbone, methods=[tuned], on_method=self._asking).to_dict()
+        except SoftpromptError as error:
+            return {"problem": {"code": error.code, "message": str(error)}}
+        for method in found["methods"]:
+            del method["answers"]
+        return found
+
+    def _evaluate(self, task: EvaluateTask) -> dict[str, Any]:
+        backbone = self._model(task)
+        methods: list[str | TunedPrompt] = [
+            TunedPrompt.load(method, backbone=backbone) if Path(method).is_absolute() else method
+            for method in task.methods
+        ]
+        found = evaluate(
+            Path(task.test),
+            model=backbone,
+            methods=methods,
+            examples=None if task.examples is None else Path(task.examples),
+            on_method=self._asking,
+            **task.settings,
+        )
+        self._control.check(saved=True)
+        tuned = [method for method in methods if isinstance(method, TunedPrompt)]
+        with tempfile.TemporaryDirectory() as folder:
+            report = write_report(
+                Path(folder) / "report.md", found, title=task.title, model=task.model_id, tuned=tuned
+            ).read_text(encoding="utf-8")
+        return {"evaluation": found.to_dict(), "report": report}
+
+    def _model(self, task: Task) -> Backbone:
+        """The task's model; the one that is loaded, if it is that."""
+        key = (task.model_id, task.model, task.device)
+        if self._loaded is None or self._loaded[0] != key:
+            self.forget()
+            self._heard(events.Note(f"loading {task.model_id}"))
+            began = time.monotonic()
+            parts = load_parts(task.model, device=task.device)
+            self._loaded = key, wrap(parts.model, parts.tokenizer, model_id=task.model_id, path=parts.path)
+            self._heard(events.Note(f"{task.model_id} is loaded after {time.monotonic() - began:.1f} s"))
+        return self._loaded[1]
+
+    def _heard(self, event: events.Event) -> None:
+        self._tell({"kind": "event", "event": events.as_record(event)})
+        self._control.check(saved=isinstance(event, events.Finished))
+
+    def _asking(self, method: str) -> None:
+        self._tell({"kind": "event", "event": {"event": "Method", "name": method}})
+        self._control.check(saved=True)

@@ -1,0 +1,87 @@
+"""What a worker hands to whoever does the work, and what it hears back.
+
+A runner does one task at a time. Here stands the seam: `local.LocalRunner` works in a child process on this machine,
+`distributed` in a cluster. Does not know the queue or the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Stop = Literal["cancel", "keep", "pause"]
+"""End without a result; end now with the best so far; leave a checkpoint and end."""
+Message = dict[str, Any]
+"""What a runner tells, under "kind":
+
+event: {"event": a record of `engine.events`, or {"event": "Method", "name"}}
+done: {"result": {…}}, see `child_work`; stopped: as `stop` wanted
+failed: {"code", "message", "retry"}; died: {"message"}: no word any more, for whatever reason
+"""
+LAST = frozenset({"done", "stopped", "failed", "died"})
+"""Kinds behind which nothing follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneTask:
+    """A tuning run, with everything it reads on local paths.
+
+    Attributes:
+        model_id: what the tuned prompt calls its model.
+        model: the catalogue's id or a folder.
+        name: of the tuned prompt.
+        out: folder to write it to; a checkpoint beside it, in `OUT.run`, is continued.
+        config: fields of `TuneConfig`.
+        validation: a share of the training rows, a file, or nothing.
+        test: a file to measure the result on, or nothing.
+    """
+
+    model_id: str
+    model: str
+    device: str
+    name: str
+    train: str
+    out: str
+    config: dict[str, Any]
+    validation: float | str | None = None
+    test: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateTask:
+    """An evaluation.
+
+    Attributes:
+        methods: "zero-shot", "K-shot", "baseline", or folders of tuned prompts.
+        settings: further arguments of `workbench.evaluate`: instruction, guard, limit, pattern, max_new_tokens.
+    """
+
+    model_id: str
+    model: str
+    device: str
+    title: str
+    test: str
+    methods: Sequence[str]
+    examples: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+Task = TuneTask | EvaluateTask
+
+
+class Runner(Protocol):
+    def start(self, task: Task) -> None:
+        """Begin a task; the one before is over."""
+
+    def messages(self, seconds: float) -> list[Message]:
+        """What was told since the last call; waits that long for the first word."""
+
+    def stop(self, how: Stop) -> None:
+        """Ask the task to end at its next update; a last message follows."""
+
+    def kill(self) -> None:
+        """End the task at once, whatever it does; "died" follows."""
+
+    def close(self) -> None:
+        """Give up everything."""
