@@ -21,7 +21,6 @@ from softprompt.storage import queue as stored
 from softprompt.storage.database import Database
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import Evaluation, TuningRun
-from softprompt.storage.types import now
 from softprompt.storage.work import Job
 
 How = Literal["cancel", "keep"]
@@ -123,10 +122,10 @@ class Queue:
     def claim(self, worker_id: str, kinds: Collection[str] = tuple(SUBJECTS)) -> Claim | None:
         """Take the job whose turn it is: priority, then the project with the fewest running, then age."""
         with self.database.read() as session:  # most of the time nothing waits, and nothing has to be locked
-            if stored.next_job(session, kinds, self.limits.concurrent_runs, now()) is None:
+            if stored.next_job(session, kinds, self.limits.concurrent_runs, stored.clock(session)) is None:
                 return None
         with self.database.write() as session:
-            job = stored.lock_next_job(session, kinds, self.limits.concurrent_runs, now())
+            job = stored.lock_next_job(session, kinds, self.limits.concurrent_runs, stored.clock(session))
             if job is None:
                 return None
             rows = Rows(session)
@@ -136,7 +135,7 @@ class Queue:
             job.worker_id = worker_id
             job.fence += 1
             job.attempts += 1
-            job.lease_until = now() + timedelta(seconds=self.timing.lease)
+            job.lease_until = stored.clock(session) + timedelta(seconds=self.timing.lease)
             job.problem = None
             _to(rows, job, State.RUNNING)
             return Claim(job.id, job.kind, job.subject_id, job.project_id, worker_id, job.fence, job.attempts)
@@ -149,11 +148,11 @@ class Queue:
         """
         with self.database.read() as session:
             job = _checked(claim, session.get(Job, claim.job_id))
-            left = 0.0 if job.lease_until is None else (job.lease_until - now()).total_seconds()
+            left = 0.0 if job.lease_until is None else (job.lease_until - stored.clock(session)).total_seconds()
             wish = job.cancel_requested
         if left < self.timing.lease * 2 / 3:
             with self.unit(claim) as held:
-                held.job.lease_until = now() + timedelta(seconds=self.timing.lease)
+                held.job.lease_until = stored.clock(held.rows.session) + timedelta(seconds=self.timing.lease)
         return "cancel" if wish == "cancel" else "keep" if wish == "keep" else "go on"
 
     @contextmanager
@@ -192,7 +191,7 @@ class Queue:
         """Put the job back; the attempt does not count."""
         with self.unit(claim) as held:
             held.job.attempts -= 1
-            held.job.not_before = now() + timedelta(seconds=delay)
+            held.job.not_before = stored.clock(held.rows.session) + timedelta(seconds=delay)
             _to(held.rows, held.job, State.QUEUED, problem)
 
     def survived(self, claim: Claim) -> None:
@@ -208,10 +207,10 @@ class Queue:
         They wait again. After the last attempt they fail; what was to be canceled is canceled.
         """
         with self.database.read() as session:
-            if not stored.any_expired(session, now()):
+            if not stored.any_expired(session, stored.clock(session)):
                 return 0
         with self.database.write() as session:
-            rows, jobs = Rows(session), stored.lock_expired(session, now())
+            rows, jobs = Rows(session), stored.lock_expired(session, stored.clock(session))
             for job in jobs:
                 if job.cancel_requested == "cancel":
                     _to(rows, job, State.CANCELED)
@@ -224,7 +223,7 @@ class Queue:
     def _again(self, rows: Rows, job: Job, problem: Problem, *, retry: bool) -> State:
         if retry and job.attempts < job.most_attempts:
             wait = min(self.timing.backoff * 2 ** (job.attempts - 1), self.timing.longest)
-            job.not_before = now() + timedelta(seconds=wait)
+            job.not_before = stored.clock(rows.session) + timedelta(seconds=wait)
             _to(rows, job, State.QUEUED, problem)
             return State.QUEUED
         if retry:

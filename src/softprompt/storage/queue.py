@@ -6,16 +6,26 @@ Rows that are going to be changed are locked: by the whole transaction on SQLite
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session, aliased
 
 from softprompt.storage.tables import RunEvent
+from softprompt.storage.types import now
 from softprompt.storage.work import Job
 
 _CLAIMS = 727275
 """Number of PostgreSQL's advisory lock under which jobs are claimed."""
+
+
+def clock(session: Session) -> datetime:
+    """The time that leases are measured by: the database server's, so that machines need not agree on it."""
+    if session.get_bind().dialect.name != "postgresql":
+        return now()
+    moment = session.scalar(select(func.clock_timestamp()))
+    assert isinstance(moment, datetime)
+    return moment.astimezone(UTC)
 
 
 def lock_job(session: Session, job_id: str) -> Job | None:
