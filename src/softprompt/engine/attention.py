@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from softprompt.engine.row_store import RowStore
 from softprompt.engine.shared_attention import FAR, Plan, SharedAttention, make_plan
 from softprompt.errors import ModelUnsupported
 
@@ -84,34 +85,6 @@ class Capture:
 
     def cache(self) -> PrefixCache:
         return PrefixCache(tuple(self.keys), tuple(self.values))
-
-
-@dataclass(slots=True)
-class RowStore:
-    """Keys and values of the rows themselves, for decoding: per layer `[B, K, room, D]`."""
-
-    room: int
-    length: int = 0
-    keys: dict[int, Tensor] = field(default_factory=dict)
-    values: dict[int, Tensor] = field(default_factory=dict)
-
-    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write `[B, K, T, D]` behind what is there and return all of it."""
-        if layer not in self.keys:
-            shape = (*key.shape[:2], self.room, key.shape[3])
-            self.keys[layer], self.values[layer] = key.new_zeros(shape), value.new_zeros(shape)
-        end = self.length + key.shape[2]
-        if end > self.room:
-            raise ValueError(f"{end} tokens do not fit into the {self.room} places made at prefill")
-        self.keys[layer][:, :, self.length : end] = key
-        self.values[layer][:, :, self.length : end] = value
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
-
-    def keep(self, rows: Tensor) -> None:
-        """Drop all rows but these, in this order."""
-        for store in (self.keys, self.values):
-            for layer in store:
-                store[layer] = store[layer][rows]
 
 
 @dataclass(slots=True)
@@ -202,6 +175,62 @@ class Rows:
         return read + weights[..., length:] @ v
 
 
+@dataclass(slots=True)
+class Steps:
+    """Layout of one decoding step: the next token of every row, whatever its age and wherever its prefix is kept.
+
+    Attributes:
+        places: `[B]` where in the store each row's token goes.
+        mask: `[B, 1, 1, S]` what is added to the scores of the rows' own keys.
+        shared: prefixes that are kept once, each with the numbers of the rows behind it.
+        store: keys and values of the rows; those of a prefix of one's own stand in front of them.
+        start: slot of the first row.
+    """
+
+    places: Tensor
+    mask: Tensor
+    shared: tuple[tuple[PrefixCache, Tensor], ...]
+    store: RowStore
+    start: int = 0
+
+    def has_plan(self, states: Tensor) -> bool:
+        """No: every row has stored keys."""
+        return False
+
+    def plan(self, heads: int, kv_heads: int, like: Tensor) -> Plan:
+        raise NotImplementedError
+
+    def front(self, layer: int) -> None:
+        """Nothing that all rows share."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """`[1, A, B, D]` → `[1, B, A, D]`."""
+        (_, heads, rows, dim), kv_heads = query.shape, key.shape[1]
+        q = query[0].transpose(0, 1).reshape(rows, kv_heads, heads // kv_heads, dim) * scale
+        k, v = key[0].transpose(0, 1), value[0].transpose(0, 1)
+        k, v = self.store.put(layer, k, v, self.places, self.start)
+        scores = q @ k.transpose(2, 3) + self.mask
+        out = torch.softmax(scores, dim=-1) @ v
+        if self.shared:
+            mass = torch.logsumexp(scores, dim=-1, keepdim=True)
+            for prefix, numbers in self.shared:
+                read, ahead = self._front(q[numbers], prefix.keys[layer], prefix.values[layer])
+                # Each part has a softmax of its own; they are merged by their masses, as in `shared_attention`.
+                out[numbers] = torch.lerp(out[numbers], read, torch.sigmoid(ahead - mass[numbers]))
+        return out.view(1, rows, heads, dim)
+
+    def _front(self, q: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """What `[b, K, share, D]` queries read from a prefix `[K, P, D]`, and the logarithm of its mass."""
+        rows, kv_heads, share, dim = q.shape
+        scores = q.transpose(0, 1).reshape(kv_heads, rows * share, dim) @ key.transpose(1, 2)
+        read, mass = torch.softmax(scores, dim=-1) @ value, torch.logsumexp(scores, dim=-1, keepdim=True)
+        return tuple(t.view(kv_heads, rows, share, -1).transpose(0, 1) for t in (read, mass))  # type: ignore[return-value]
+
+
+Layout = Capture | Rows | Steps
+"""How the tokens of a pass lie, and what they attend to."""
+
+
 def causal_mask(lengths: Tensor, width: int, dtype: torch.dtype) -> Tensor:
     """`[B]` row lengths → `[B, 1, width, width]`: each place sees itself and what stands before it in its row."""
     places = torch.arange(width, device=lengths.device)
@@ -217,7 +246,7 @@ def _attend(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    layout: Capture | Rows | None = None,
+    layout: Layout | None = None,
     **rest: Any,
 ) -> tuple[Tensor, None]:
     """What the transformers library calls in place of its own attention; the layout travels as a keyword."""

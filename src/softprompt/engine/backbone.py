@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from softprompt.engine import lean
-from softprompt.engine.attention import NAME, Capture, PrefixCache, Rows, RowStore, causal_mask
+from softprompt.engine.attention import NAME, Capture, Layout, PrefixCache, Rows, causal_mask
 from softprompt.engine.decoding import CausalState, Group
 from softprompt.engine.packing import Packed, Row, pack
+from softprompt.engine.row_store import RowStore
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.errors import ModelUnsupported, ParameterInvalid
 
@@ -191,7 +192,7 @@ class CausalBackbone:
             hidden = self._run(self.embed(packed.tokens, suffix), positions, layout, depth)
         return hidden, tapped
 
-    def step(self, tokens: Tensor, positions: Tensor, layout: Rows) -> Tensor:
+    def step(self, tokens: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         """One decoding step: `[B]` tokens at `[B]` positions → `[B, H]` hidden states."""
         return self._run(self.embed(tokens), positions, layout, None)
 
@@ -300,7 +301,7 @@ class CausalBackbone:
             self._views[depth] = view
         return self._views[depth]
 
-    def _run(self, embeds: Tensor, positions: Tensor, layout: Capture | Rows, depth: int | None) -> Tensor:
+    def _run(self, embeds: Tensor, positions: Tensor, layout: Layout, depth: int | None) -> Tensor:
         """`[N, H]` → `[N, H]` through the layers."""
         out = self._view(depth)(
             inputs_embeds=embeds[None], position_ids=positions[None], use_cache=False, layout=layout

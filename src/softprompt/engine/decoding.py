@@ -1,7 +1,7 @@
 """Rows of a causal model in the middle of being answered.
 
-Covers: one packed prefill over rows of any prompts and lengths, then a token for every row at each step, and dropping
-rows that are done. Does not choose tokens (`sampling`), and does not know text.
+Covers: one packed prefill over rows of any prompts and lengths, then a token for every row at each step; rows join and
+leave between any two steps. Does not choose tokens (`sampling`), and does not know text.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from softprompt.engine.attention import PrefixCache, Rows, RowStore
+from softprompt.engine.attention import PrefixCache, Rows, Steps
+from softprompt.engine.memory import out_of_memory
 from softprompt.engine.packing import Packed, Row, pack
+from softprompt.engine.row_store import SPARE, RowStore
 from softprompt.engine.shared_attention import FAR
 from softprompt.engine.soft_prompt import SoftPrompt
 
@@ -31,11 +33,13 @@ class Group:
         prompt: whose suffix vectors follow each row's cue.
         prefix: the prefix pass of the prompt and the template's head (None: nothing in front).
         count: how many rows.
+        shared: whether the prefix is kept once for all of them, which pays from a few rows on; else each gets a copy.
     """
 
     prompt: SoftPrompt
     prefix: PrefixCache | None
     count: int
+    shared: bool = True
 
 
 class CausalState:
@@ -60,35 +64,48 @@ class CausalState:
             bounds.append((group.prefix, start, start + group.count))
             start += group.count
         width = self.packed.index.shape[1]
-        self._store = RowStore(room=width + room)
+        self._store = RowStore(room=width + min(room, SPARE))
         hidden, self.tapped = backbone.rows(
             self.packed, bounds, suffix=torch.cat(tables) if tables else None, store=self._store, taps=taps
         )
-        self._store.length = width
-        self._owner = torch.tensor([i for i, group in enumerate(groups) for _ in range(group.count)])
-        self._prefixes = [group.prefix for group in groups]
+        self._store.width = width
+        self._lengths = self.packed.lengths.tolist()
+        self._prefixes = [group.prefix if group.shared else None for group in groups for _ in range(group.count)]
         self._next = last_places(self.packed, backbone, bounds)
-        # Padding between a short row's end and the longest row's end stays hidden for good.
-        places = torch.arange(width + room, device=hidden.device)
-        hole = (places[None] >= self.packed.lengths[:, None]) & (places[None] < width)
-        self._mask = torch.zeros(hole.shape, dtype=hidden.dtype, device=hidden.device).masked_fill(hole, FAR)
         ends = self.packed.lengths.cumsum(0) - 1
         self.logits = backbone.logits(hidden[ends]).float()
+        own = [None if group.shared else group.prefix for group in groups for _ in range(group.count)]
+        if any(prefix is not None for prefix in own):
+            self._store = self._store.behind(own, self._lengths)
+            leads = (0 if prefix is None else prefix.length for prefix in own)
+            self._lengths = [length + lead for length, lead in zip(self._lengths, leads, strict=True)]
+        self._ends = torch.tensor(self._lengths, device=hidden.device)
+
+    def __len__(self) -> int:
+        return len(self._lengths)
 
     def step(self, tokens: Tensor) -> None:
-        """Give each row its `[B]` next token and compute what follows."""
-        rows = tokens.shape[0]
-        layout = Rows(
-            index=torch.arange(rows, device=tokens.device)[:, None],
-            unpad=None,
-            mask=self._mask[:, None, None, : self._store.length + 1],
-            groups=self._bounds(),
-            store=self._store,
-        )
-        hidden = self._backbone.step(tokens, self._next, layout)
-        self._store.length += 1
-        self._next = self._next + 1
+        """Give each row its `[B]` next token and compute what follows; in parts, if memory is short."""
+        mask, lot = self._hidden_places(self._store.width + 1, 1), max(len(self), 1)
+        while True:
+            try:
+                parts = [self._read(tokens, mask, start, start + lot) for start in range(0, len(self), lot)]
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or lot == 1:
+                    raise
+                lot = lot // 2  # places that were written already are written again
+        hidden = torch.cat(parts) if len(parts) > 1 else parts[0]
+        self._lengths = [length + 1 for length in self._lengths]
+        self._store.width += 1
+        self._next, self._ends = self._next + 1, self._ends + 1
         self.logits = self._backbone.logits(hidden).float()
+
+    def _read(self, tokens: Tensor, mask: Tensor, start: int, end: int) -> Tensor:
+        """Hidden states `[b, H]` of the tokens of some rows."""
+        shared = self._shared(start, end)
+        layout = Steps(self._ends[start:end], mask[start:end], shared, self._store, start)
+        return self._backbone.step(tokens[start:end], self._next[start:end], layout)
 
     def branch(self, tokens: Tensor, depths: Tensor, visible: Tensor) -> Tensor:
         """Hidden states of a tree of continuations, the same for every row; the state itself stays where it is.
@@ -102,7 +119,7 @@ class CausalState:
             `[B, T, H]`.
         """
         rows, nodes = self._next.shape[0], tokens.shape[0]
-        base = self._mask[:, None, None, : self._store.length].expand(rows, 1, nodes, -1)
+        base = self._hidden_places(self._store.width, 0).expand(rows, 1, nodes, -1)
         own = torch.zeros(visible.shape, dtype=base.dtype, device=base.device).masked_fill(~visible, FAR)
         layout = Rows(
             index=torch.arange(rows * nodes, device=tokens.device).view(rows, nodes),
@@ -115,17 +132,48 @@ class CausalState:
         return self._backbone.step(tokens.repeat(rows), places, layout).view(rows, nodes, -1)
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows alone (`[B']` numbers of today's rows, ascending)."""
-        self._store.keep(rows)
-        self._owner, self._next, self._mask = self._owner[rows.cpu()], self._next[rows], self._mask[rows]
-        self.logits = self.logits[rows]
+        """Go on with these rows alone (`[B']` numbers of today's rows), in this order."""
+        numbers = rows.tolist()
+        self._lengths = [self._lengths[number] for number in numbers]
+        self._prefixes = [self._prefixes[number] for number in numbers]
+        moved = [(number, place) for place, number in enumerate(numbers) if number != place]
+        self._store.move([a for a, _ in moved], [b for _, b in moved], max(self._lengths, default=0))
+        rows = rows.to(self._next.device)
+        self._next, self._ends, self.logits = self._next[rows], self._ends[rows], self.logits[rows]
+
+    def join(self, other: CausalState) -> None:
+        """Take the rows of another state of this model behind one's own; the other one is spent."""
+        self._store.join(other._store, len(self), len(other))
+        self._lengths = [*self._lengths, *other._lengths]
+        self._prefixes = [*self._prefixes, *other._prefixes]
+        self._next, self._ends = torch.cat([self._next, other._next]), torch.cat([self._ends, other._ends])
+        self.logits = torch.cat([self.logits, other.logits])
+
+    def nbytes(self) -> int:
+        """Bytes that keys and values of the rows hold, shared prefixes not counted."""
+        return self._store.nbytes()
+
+    def _hidden_places(self, width: int, more: int) -> Tensor:
+        """`[B, 1, 1, width]` what is added to scores: only a row's own places count, and `more` behind them."""
+        places = torch.arange(width, device=self._ends.device)
+        hidden = places[None] >= (self._ends + more)[:, None]
+        mask = torch.zeros(hidden.shape, dtype=self._backbone.dtype, device=hidden.device)
+        return mask.masked_fill(hidden, FAR)[:, None, None]
+
+    def _shared(self, start: int, end: int) -> tuple[tuple[PrefixCache, Tensor], ...]:
+        """Each prefix that is kept once, with those of the rows that stand behind it, counted from `start`."""
+        found: dict[int, tuple[PrefixCache, list[int]]] = {}
+        for row, prefix in enumerate(self._prefixes[start:end]):
+            if prefix is not None and prefix.length:
+                found.setdefault(id(prefix), (prefix, []))[1].append(row)
+        return tuple((p, torch.tensor(numbers, device=self._ends.device)) for p, numbers in found.values())
 
     def _bounds(self) -> tuple[tuple[PrefixCache | None, int, int], ...]:
         bounds, start = [], 0
-        for owner, rows in groupby(self._owner.tolist()):
-            count = len(list(rows))
-            bounds.append((self._prefixes[owner], start, start + count))
-            start += count
+        for _, group in groupby(self._prefixes, key=id):
+            rows = list(group)
+            bounds.append((rows[0], start, start + len(rows)))
+            start += len(rows)
         return tuple(bounds)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from softprompt.engine import shared_attention
-from softprompt.engine.attention import Capture, Rows
+from softprompt.engine.attention import Capture, Layout
 from softprompt.engine.shared_attention import Front, Plan, Saved
 
 FAMILY = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "GraniteDecoderLayer"}
@@ -74,7 +74,7 @@ class LeanLayer:
         hidden_states: Tensor,
         *,
         position_embeddings: Turn,
-        layout: Capture | Rows | None = None,
+        layout: Layout | None = None,
         **others: Any,
     ) -> Tensor:
         """`[1, N, H]` → `[1, N, H]`."""
@@ -121,7 +121,7 @@ class LeanLayer:
         """weight × states, in place."""
         return states if self.weight == 1.0 else states.mul_(self.weight)
 
-    def _stored_half(self, hidden: Tensor, turn: Turn, layout: Capture | Rows) -> Tensor:
+    def _stored_half(self, hidden: Tensor, turn: Turn, layout: Layout) -> Tensor:
         """The attention half where the layout has to read or to keep more than a plan knows."""
         query, key, value, _ = self.project(hidden, turn)
         q, k, v = (t.view(1, len(hidden), -1, self.dim).transpose(1, 2) for t in (query, key, value))

@@ -7,7 +7,7 @@ Covers: greedy, temperature, top-k, top-p (Holtzman et al. 2019, arXiv:1904.0975
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -22,20 +22,28 @@ class Sampler:
     Attributes:
         tokens: what was chosen so far.
         logprob: natural logarithm of the probability of all choices together (under the guard, if there is one).
+        seed: of the draws, given or made up; None: nothing is drawn.
     """
 
-    def __init__(self, config: GenerateConfig, end: int, prompt: Sequence[int] = (), guard: Trie | None = None) -> None:
+    def __init__(
+        self,
+        config: GenerateConfig,
+        end: int | Collection[int],
+        prompt: Sequence[int] = (),
+        guard: Trie | None = None,
+    ) -> None:
         self._config = config
-        self._end = end
+        self._ends = [end] if isinstance(end, int) else sorted(end)
         self._guard = guard
         self._node = -1
         self._seen = set(prompt)
         self.tokens: list[int] = []
         self.logprob = 0.0
         self._chance: torch.Generator | None = None
+        self.seed: int | None = None
         if config.decoding == "sample" and config.temperature > 0:
-            seed = secrets.randbits(32) if config.seed is None else config.seed
-            self._chance = torch.Generator().manual_seed(seed)
+            self.seed = secrets.randbits(32) if config.seed is None else config.seed
+            self._chance = torch.Generator().manual_seed(self.seed)
 
     @property
     def plain(self) -> bool:
@@ -61,9 +69,7 @@ class Sampler:
             token = int(scores.argmax())
             logprob = float(torch.log_softmax(scores, dim=-1)[token])
         else:
-            flat = (scores - scores.max()).double() / self._config.temperature  # from 0 down: never infinite upwards
-            probabilities = self._narrow(torch.softmax(flat, dim=-1))
-            token = int(torch.multinomial(probabilities, 1, generator=self._chance))
+            token = self._draw(scores, self._chance)
             logprob = float(torch.log_softmax(scores, dim=-1)[token])
         if self._guard is not None:
             self._node = self._guard.allowed(self._node)[token]
@@ -82,17 +88,23 @@ class Sampler:
             scores = torch.full_like(scores, -torch.inf)
             scores[allowed] = kept
         elif len(self.tokens) < self._config.min_new_tokens:
-            scores[self._end] = -torch.inf
+            scores[self._ends] = -torch.inf
         return scores
 
-    def _narrow(self, probabilities: Tensor) -> Tensor:
-        """Keep the likeliest tokens only, by number and by joint probability."""
-        ordered, ids = probabilities.sort(descending=True, stable=True)  # among equals the first, as greedy has it
-        keep = torch.ones_like(ordered, dtype=torch.bool)
-        if self._config.top_k:
-            keep[self._config.top_k :] = False
+    def _draw(self, scores: Tensor, chance: torch.Generator) -> int:
+        """Draw from the likeliest tokens, by number and by joint probability, with one number of the row's chance."""
+        flat = (scores - scores.max()).double().div_(self._config.temperature)  # from 0 down: never infinite upwards
+        ids = self._ordered(flat)
+        shares = torch.softmax(flat, dim=-1)[ids].cumsum(0)
         # A token stays while the ones before it have not reached top_p: the first always stays.
-        keep &= (ordered.cumsum(0) - ordered) < self._config.top_p
-        kept = torch.zeros_like(probabilities)
-        kept[ids[keep]] = ordered[keep]
-        return kept
+        kept = 1 + int((shares[:-1] < self._config.top_p).sum())
+        place = torch.rand((), generator=chance, dtype=torch.double) * shares[kept - 1]
+        return int(ids[min(int(torch.searchsorted(shares, place, right=True)), kept - 1)])
+
+    def _ordered(self, flat: Tensor) -> Tensor:
+        """The ids to draw from, the likeliest first; among equals the first, as greedy has it."""
+        most = self._config.top_k
+        if not most or most >= len(flat):
+            return flat.sort(descending=True, stable=True).indices
+        likely = (flat >= flat.topk(most).values[-1]).nonzero()[:, 0]  # equals of the last one included
+        return likely[flat[likely].sort(descending=True, stable=True).indices[:most]]

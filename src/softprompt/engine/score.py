@@ -29,7 +29,12 @@ ROWS = 16
 @torch.inference_mode()
 def label_scores(backbone: Backbone, ready: Ready, texts: Sequence[str], labels: Sequence[str]) -> Tensor:
     """Summed log-probability of each label, end token included, behind each text: `[B, C]` in nats."""
-    rows = ready.encoder.rows(list(texts))
+    return score_rows(backbone, ready, ready.encoder.rows(list(texts)), labels)
+
+
+@torch.inference_mode()
+def score_rows(backbone: Backbone, ready: Ready, rows: Sequence[Row], labels: Sequence[str]) -> Tensor:
+    """As `label_scores`, for texts that are token ids already."""
     answers = [tuple(ready.encoder.target(label)) for label in labels]
     if backbone.kind != "causal":
         return _one_by_one(backbone, ready, rows, answers)

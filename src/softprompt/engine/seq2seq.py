@@ -25,6 +25,7 @@ from torch.nn.utils.rnn import pad_sequence
 from softprompt.catalogue import SEQ2SEQ
 from softprompt.engine.decoding import Group
 from softprompt.engine.packing import Packed, Row, pack
+from softprompt.engine.seq2seq_decoding import Seq2SeqState, filled
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.errors import ModelUnsupported
 
@@ -163,15 +164,21 @@ class Seq2SeqBackbone:
         whole = pad_sequence([hidden[n] for n in range(len(rows))], batch_first=True)
         return Encoded(
             hidden=whole,
-            mask=_mask(lengths, self.device),
+            mask=filled(lengths, self.device),
             packed=packed,
             tapped={layer: torch.cat([found[n] for n in range(len(rows))]) for layer, found in tapped.items()},
         )
 
-    def decode(self, tokens: Tensor, hidden: Tensor, mask: Tensor, cache: Any = None) -> Tensor:
-        """`[B, T]` decoder tokens over `[B, E, H]` encoder states → `[B, T, H]`, ready for `logits`."""
+    def decode(
+        self, tokens: Tensor, hidden: Tensor, mask: Tensor, cache: Any = None, own: Tensor | None = None
+    ) -> Tensor:
+        """`[B, T]` decoder tokens over `[B, E, H]` encoder states → `[B, T, H]`, ready for `logits`.
+
+        `own` `[B, past + T]` says which places of the decoder each row has filled; None: all.
+        """
         out = self.model.get_decoder()(
             input_ids=tokens,
+            attention_mask=own,
             encoder_hidden_states=hidden,
             encoder_attention_mask=mask,
             past_key_values=cache,
@@ -278,7 +285,7 @@ class Seq2SeqBackbone:
 
     def _encode(self, sources: Sequence[Tensor], taps: Sequence[int] = ()) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         """Sources `[E_i, H]` → padded `[B, E, H]` output, `[B, E]` mask, tapped `[B, E, H]` outputs by layer."""
-        mask = _mask([len(source) for source in sources], self.device)
+        mask = filled([len(source) for source in sources], self.device)
         embeds = pad_sequence(list(sources), batch_first=True)
         with self._tapped(taps) as tapped:
             out = self.model.get_encoder()(inputs_embeds=embeds, attention_mask=mask)
@@ -303,37 +310,6 @@ class Seq2SeqBackbone:
                 handle.remove()
 
 
-class Seq2SeqState:
-    """Rows in the middle of being answered: the encoder has read them, the decoder goes on token by token.
-
-    Attributes:
-        logits: `[B, V]` scores of each row's next token.
-        packed: the rows as the encoder read them.
-        tapped: hidden states `[N, H]` of the tapped encoder layers.
-    """
-
-    logits: Tensor
-
-    def __init__(self, backbone: Seq2SeqBackbone, encoded: Encoded) -> None:
-        from transformers import DynamicCache, EncoderDecoderCache
-
-        self._backbone = backbone
-        self.packed, self.tapped = encoded.packed, encoded.tapped
-        self._hidden, self._mask = encoded.hidden, encoded.mask
-        self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        self.step(torch.full((encoded.hidden.shape[0],), backbone._start, device=backbone.device))
-
-    def step(self, tokens: Tensor) -> None:
-        """Give each row its `[B]` next token and compute what follows."""
-        hidden = self._backbone.decode(tokens[:, None], self._hidden, self._mask, self._cache)
-        self.logits = self._backbone.logits(hidden[:, 0]).float()
-
-    def keep(self, rows: Tensor) -> None:
-        """Go on with these rows alone (`[B']` numbers of today's rows, ascending)."""
-        self._cache.batch_select_indices(rows)
-        self._hidden, self._mask, self.logits = self._hidden[rows], self._mask[rows], self.logits[rows]
-
-
 def buckets(sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
     """Numbers of rows, by length, in lots that padding makes at most `PADDING_LIMIT` times as large.
 
@@ -350,12 +326,6 @@ def buckets(sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
                 continue
         lots.append([number])
     return lots
-
-
-def _mask(lengths: Sequence[int], device: torch.device) -> Tensor:
-    """`[B, longest]` True where a row holds something."""
-    places = torch.arange(max(lengths), device=device)
-    return places[None] < torch.tensor(lengths, device=device)[:, None]
 
 
 def _refuse_deep(prompt: SoftPrompt) -> None:

@@ -17,6 +17,7 @@ import torch
 
 from softprompt.engine import checkpoint, events
 from softprompt.engine.checkpoint import Progress
+from softprompt.engine.memory import out_of_memory
 from softprompt.engine.optim import clip, make_optimizer, rate_at
 from softprompt.engine.packing import Row
 from softprompt.engine.soft_prompt import SoftPrompt
@@ -157,7 +158,7 @@ def _update(
     try:
         loss_sum = float(backbone.add_gradient(batches, noisy, head))
     except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         longest = max(len(row.prompt) + len(row.target) for rows in batches for row in rows)
         raise OutOfMemory(
@@ -180,11 +181,6 @@ def _update(
     progress.epoch_loss += loss_sum
     progress.epoch_tokens += count
     return loss_sum / count
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Devices raise their own class; the allocator of the CPU only says it in words."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _with_noise(current: SoftPrompt, rms: float, schedule: Schedule, update: int) -> SoftPrompt:
