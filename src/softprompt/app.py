@@ -13,6 +13,8 @@ from softprompt.api import errors, operations
 from softprompt.api.auth import authorize
 from softprompt.api.context import Studio, open_office, token_secret
 from softprompt.api.middleware import Around
+from softprompt.api.openai import routes as openai
+from softprompt.api.studio import inference
 from softprompt.config import StudioSettings
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def routers() -> list[APIRouter]:
     """Every wire, in the order in which they are asked."""
-    return [operations.router]
+    return [operations.router, inference.router, openai.router]
 
 
 def create_app(settings: StudioSettings, backend: Backend | None = None) -> FastAPI:

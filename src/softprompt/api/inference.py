@@ -1,23 +1,34 @@
 """From a request on any wire to an answer: what is asked of, who asks, and the way to the serving host.
 
-Wires translate their words into `Asked` and the answer back; nothing here knows their shapes.
+Wires translate their words into `Asked` and the answer back; nothing here knows their shapes. Whoever leaves before
+the answer is there takes the work along: it is canceled at the serving host.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from softprompt.api.context import caller_of, studio_of, unit_of
-from softprompt.errors import ParameterInvalid, TooLarge
+from softprompt.errors import ModelUnknown, NotFound, ParameterInvalid, TooLarge, Unavailable
 from softprompt.params import GenerateConfig
-from softprompt.serving.protocol import Done, Event, Piece, Target, Way, Work
+from softprompt.serving import backend as serving
+from softprompt.serving.protocol import Done, Event, Failed, Message, Piece, Target, Tokens, Way, Work
 from softprompt.storage.tables import Project, Space, TunedPrompt
 from softprompt.studio import deployments, foundation_models, prompt_sessions
+from softprompt.studio.access import Unit
+
+T = TypeVar("T")
+CLIENT_LEFT = 499
+"""What the log says of a request whose client left; nobody reads that answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,85 +67,265 @@ class Behind:
 
 async def behind_deployment(request: Request, id_or_serving_name: str) -> Behind:
     """A deployment that this caller may ask."""
-    return await run_in_threadpool(_deployment, request, id_or_serving_name)
+    return await run_in_threadpool(_in_unit, request, _deployment, id_or_serving_name)
 
 
 async def behind_model(request: Request, model_id: str, container_id: str | None = None) -> Behind:
     """A foundation model; where a project or space is named, the caller must be in it."""
-    return await run_in_threadpool(_model, request, model_id, container_id)
+    return await run_in_threadpool(_in_unit, request, _model, model_id, container_id)
 
 
 async def behind_prompt(request: Request, prompt_id: str) -> Behind:
     """A tuned prompt that is not deployed (the Prompt Lab tries it so)."""
-    return await run_in_threadpool(_prompt, request, prompt_id)
+    return await run_in_threadpool(_in_unit, request, _prompt, prompt_id)
+
+
+async def behind_name(request: Request, name: str) -> Behind:
+    """A deployment by serving name or id, else a foundation model that lies on this machine."""
+    return await run_in_threadpool(_in_unit, request, _named, name)
 
 
 async def answer(request: Request, behind: Behind, asked: Asked) -> Done:
     """The whole answer; errors of the serving host are raised."""
-    return await studio_of(request).backend.answer(_work(request, behind, asked))
+    return (await answers(request, behind, [asked]))[0]
+
+
+async def answers(request: Request, behind: Behind, asked: Sequence[Asked]) -> list[Done]:
+    """The answers to several questions, worked on together. One that fails ends the others and is raised."""
+    work = [_work(request, behind, one, stream=False) for one in asked]
+    backend = studio_of(request).backend
+    return await while_there(request, _all([serving.answer(backend, one) for one in work]))
 
 
 def stream(request: Request, behind: Behind, asked: Asked) -> AsyncIterator[Event]:
     """Pieces as they are decoded, then `Done` or `Failed`."""
-    return studio_of(request).backend.generate(_work(request, behind, asked))
+    return studio_of(request).backend.generate(_work(request, behind, asked, stream=True))
 
 
-async def tokenize(request: Request, behind: Behind, text: str) -> list[str]:
-    """The tokens of a text, as the model reads them."""
-    return await studio_of(request).backend.tokenize(behind.target, text)
+async def begin(request: Request, behind: Behind, asked: Sequence[Asked]) -> Streams:
+    """The same for one or several questions, once the first of them has something to say.
+
+    Errors until then are raised, so that they get the status they deserve; a stream that has begun is status 200.
+    """
+    streams = Streams([stream(request, behind, one) for one in asked])
+    try:
+        await while_there(request, streams.ready())
+    except BaseException:
+        await streams.aclose()
+        raise
+    return streams
 
 
-def _work(request: Request, behind: Behind, asked: Asked) -> Work:
+async def tokenize(request: Request, behind: Behind, text: str) -> Tokens:
+    """The tokens of a text, as the model reads them, template included."""
+    _check_length(request, len(text))
+    return await while_there(request, studio_of(request).backend.tokenize(behind.target, text))
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is canceled when the client leaves. The request's body has to be read before."""
+    doing = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request.receive))
+    try:
+        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            return doing.result()
+        raise HTTPException(CLIENT_LEFT, "The client left before the answer was there.")
+    finally:
+        leaving.cancel()
+        doing.cancel()
+        await asyncio.gather(doing, leaving, return_exceptions=True)
+
+
+class Streams:
+    """Several answers on their way: `(number, event)` in the order in which they come.
+
+    What fails is raised and ends all of them. Has to be closed: `EventStream` does, whatever becomes of the client.
+    """
+
+    def __init__(self, events: Sequence[AsyncIterator[Event]]) -> None:
+        self._queue: asyncio.Queue[tuple[int, Event | BaseException]] = asyncio.Queue()
+        self._waiting: tuple[int, Event | BaseException] | None = None
+        self._open = len(events)
+        self._tasks = [asyncio.ensure_future(self._follow(number, each)) for number, each in enumerate(events)]
+
+    async def ready(self) -> None:
+        """Wait for the first event; raise it if it is an error."""
+        self._waiting = await self._queue.get()
+        self._checked(self._waiting[1])
+
+    def __aiter__(self) -> Streams:
+        return self
+
+    async def __anext__(self) -> tuple[int, Piece | Done]:
+        if not self._open:
+            raise StopAsyncIteration
+        number, event = self._waiting or await self._queue.get()
+        self._waiting = None
+        fine = self._checked(event)
+        self._open -= isinstance(fine, Done)
+        return number, fine
+
+    async def aclose(self) -> None:
+        """Cancel what is not finished."""
+        self._open = 0
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _follow(self, number: int, events: AsyncIterator[Event]) -> None:
+        try:
+            async with aclosing(cast(Any, events)) as following:
+                async for event in following:
+                    self._queue.put_nowait((number, event))
+                    if isinstance(event, Done | Failed):
+                        return
+        except Exception as error:
+            self._queue.put_nowait((number, error))
+        else:
+            self._queue.put_nowait((number, Unavailable("The serving host stopped amid an answer. Ask again.")))
+
+    def _checked(self, event: Event | BaseException) -> Piece | Done:
+        if isinstance(event, Failed):
+            raise event.error()
+        if isinstance(event, BaseException):
+            raise event
+        return event
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events out of `Streams`, which are closed when the client has them all, or leaves."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, content: AsyncIterator[str], streams: Streams) -> None:
+        super().__init__(content, headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._streams.aclose()
+
+
+async def _all(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """As `asyncio.gather`, but the first error ends the others too."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _work(request: Request, behind: Behind, asked: Asked, *, stream: bool) -> Work:
     text, messages = asked.text, asked.messages
     if behind.template is not None:
-        text, messages = prompt_sessions.rendered({**behind.template, **_question(asked)}, _strings(asked)), ()
+        if messages:  # a prompt template has a place for one question: the last thing said
+            text, messages = _last_said(messages), ()
+        text = prompt_sessions.rendered({**behind.template, **_question(text)}, _strings(asked))
     if text is None and not messages:
         raise ParameterInvalid("input: nothing was asked. Send a text.")
-    most = studio_of(request).settings.limits.prompt_chars
-    length = len(text or "") + sum(len(m["content"]) for m in messages)
-    if length > most:
-        raise TooLarge(f"The prompt has {length:,} characters; at most {most:,} are allowed here.")
+    _check_length(request, len(text or "") + sum(len(m["content"]) for m in messages))
     return Work(
         target=behind.target,
         text=text,
-        messages=tuple(dict(m) for m in messages),
+        messages=tuple(Message(m["role"], m["content"]) for m in messages),
         config=asked.config,
         way=asked.way,
         tenant=caller_of(request).actor.tenant,
         time_limit=asked.time_limit,
         details=asked.details,
+        stream=stream,
     )
 
 
-def _question(asked: Asked) -> dict[str, Any]:
+def _check_length(request: Request, length: int) -> None:
+    most = studio_of(request).settings.limits.prompt_chars
+    if length > most:
+        raise TooLarge(f"The prompt has {length:,} characters; at most {most:,} are allowed here.")
+
+
+def _last_said(messages: Sequence[Mapping[str, str]]) -> str:
+    said = [m["content"] for m in messages if m["role"] == "user"]
+    if not said:
+        raise ParameterInvalid('messages: none has the role "user". What it says is the question of this prompt.')
+    return said[-1]
+
+
+def _question(text: str | None) -> dict[str, Any]:
     """A prompt template answers its own question, unless another one is asked."""
-    return {"input": [[asked.text, ""]]} if asked.text else {}
+    return {"input": [[text, ""]]} if text else {}
 
 
 def _strings(asked: Asked) -> dict[str, str]:
     return {str(name): str(value) for name, value in (asked.variables or {}).items()}
 
 
-def _deployment(request: Request, id_or_serving_name: str) -> Behind:
+def _in_unit(request: Request, find: Any, *names: str | None) -> Behind:
     with unit_of(request, write=False, need="viewer") as unit:
-        found = deployments.served(unit, id_or_serving_name)
+        return cast(Behind, find(unit, *names))
+
+
+def _deployment(unit: Unit, id_or_serving_name: str) -> Behind:
+    found = deployments.served(unit, id_or_serving_name)
     target = Target(model_id=found.model, prompt=found.prompt_key)
     return Behind(found.model_id, target, found.session, found.answers_by, found.serving_name)
 
 
-def _model(request: Request, model_id: str, container_id: str | None) -> Behind:
-    with unit_of(request, write=False, need="viewer") as unit:
-        if container_id:
-            unit.get(Space if unit.rows.get(Space, container_id) else Project, container_id)
-        model = foundation_models.find(unit.rows, model_id)
+def _model(unit: Unit, model_id: str, container_id: str | None = None) -> Behind:
+    if container_id:
+        unit.get(Space if unit.rows.get(Space, container_id) else Project, container_id)
+    model = foundation_models.find(unit.rows, model_id)
     return Behind(model.id, Target(model_id=model.name, prompt=None))
 
 
-def _prompt(request: Request, prompt_id: str) -> Behind:
-    with unit_of(request, write=False, need="viewer") as unit:
-        prompt = unit.get(TunedPrompt, prompt_id)
-        model = deployments.engine_name(unit, prompt.model_id)
+def _prompt(unit: Unit, prompt_id: str) -> Behind:
+    prompt = unit.get(TunedPrompt, prompt_id)
+    model = deployments.engine_name(unit, prompt.model_id)
     return Behind(prompt.model_id, Target(model_id=model, prompt=prompt.key), None, prompt.answers_by)
 
 
-__all__ = ["Asked", "Behind", "Done", "Piece", "answer", "behind_deployment", "behind_model", "behind_prompt", "stream"]
+def _named(unit: Unit, name: str) -> Behind:
+    if not name.isprintable():
+        raise ModelUnknown(f"{name!r} is no name of a model.")
+    try:
+        return _deployment(unit, name)
+    except NotFound:
+        pass
+    try:
+        model = foundation_models.find(unit.rows, name)
+    except ModelUnknown:
+        raise ModelUnknown(f"There is no model {name!r} here. The list of models shows what you may ask.") from None
+    if not model.available:
+        raise ModelUnknown(
+            f"{model.label} does not lie on this machine. `softprompt models pull {model.id}` brings it."
+        )
+    return Behind(model.id, Target(model_id=model.name, prompt=None))
+
+
+__all__ = [
+    "Asked",
+    "Behind",
+    "Done",
+    "EventStream",
+    "Piece",
+    "Streams",
+    "answer",
+    "answers",
+    "begin",
+    "behind_deployment",
+    "behind_model",
+    "behind_name",
+    "behind_prompt",
+    "stream",
+    "tokenize",
+    "while_there",
+]

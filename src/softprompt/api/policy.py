@@ -39,7 +39,55 @@ public       GET     /readyz
 public       GET     /metrics
 public       GET     /api/openapi.json
 public       GET     /api/docs
-public       GET     /
 """
 
 POLICY |= _read(OPERATIONS)
+
+OPENAI = """
+signed_in    GET     /v1/models
+signed_in    GET     /v1/models/{model_id:path}
+viewer       POST    /v1/completions
+viewer       POST    /v1/chat/completions
+viewer       POST    /api/generate
+viewer       POST    /api/generate/stream
+viewer       POST    /api/tokenize
+viewer       GET     /api/deployments/{deployment_id}/snippets
+"""
+
+POLICY |= _read(OPENAI)
+
+PAGES = """
+public       GET     /static/{name}
+public       GET     /sign-in
+public       POST    /sign-in
+signed_in    POST    /sign-out
+signed_in    GET     /
+signed_in    POST    /home/checklist
+viewer       GET     /data
+editor       POST    /data
+viewer       GET     /data/{dataset_id}
+editor       POST    /data/{dataset_id}/repair
+viewer       GET     /tuning
+viewer       GET     /tuning/new
+editor       POST    /tuning/new
+viewer       GET     /tuning/runs/{run_id}
+editor       POST    /tuning/runs/{run_id}/cancel
+editor       POST    /tuning/runs/{run_id}/keep
+viewer       GET     /deployments
+viewer       GET     /deployments/new
+editor       POST    /deployments/new
+viewer       GET     /deployments/{deployment_id}
+viewer       POST    /deployments/{deployment_id}/test
+editor       POST    /deployments/{deployment_id}/state
+editor       POST    /deployments/{deployment_id}/delete
+viewer       GET     /lab
+viewer       POST    /lab
+viewer       POST    /lab/stream
+signed_in    GET     /models
+signed_in    GET     /account
+signed_in    POST    /account/keys
+signed_in    POST    /account/keys/{key_id}/revoke
+signed_in    POST    /account/password
+"""
+
+POLICY |= _read(PAGES)

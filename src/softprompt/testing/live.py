@@ -1,0 +1,276 @@
+"""A studio on a real port, in a thread of this process, for tests with real clients.
+
+`EchoBackend` answers by rule instead of by model: quick, and every answer is known beforehand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softprompt.config import StudioSettings
+from softprompt.params import GenerateConfig
+from softprompt.serving.protocol import Done, Event, Failed, Piece, Target, TokenDetail, Tokens, Work
+from softprompt.studio.access import SYSTEM, Actor, Office
+
+if TYPE_CHECKING:
+    from softprompt.serving.backend import Backend
+    from softprompt.storage.tables import Project
+    from softprompt.studio.access import Role
+
+PATIENCE = 20.0
+"""Seconds after which waiting for something becomes an error."""
+
+
+class EchoBackend:
+    """Answers with the words of the input, one a token, in capitals behind a tuned prompt.
+
+    Inputs that begin with an exclamation mark do something else: `!busy`, `!late-busy` (after the first piece),
+    `!hang` (until canceled) and `!label` (as a label readout does).
+
+    Attributes:
+        works: what was asked, in order.
+        canceled: inputs whose work was left before its end.
+        running, most_running: works at hand, now and at most.
+        gate: if set, nobody gets an answer before that many works are at hand.
+    """
+
+    def __init__(self, gate: int = 0) -> None:
+        self.works: list[Work] = []
+        self.canceled: list[str] = []
+        self.running = self.most_running = 0
+        self.gate = gate
+
+    async def generate(self, work: Work) -> AsyncIterator[Event]:
+        """Pieces, then `Done` or `Failed`."""
+        self.works.append(work)
+        text = work.input or ""
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        finished = False
+        try:
+            while self.most_running < self.gate:
+                await asyncio.sleep(0.001)
+            if text == "!hang":
+                await asyncio.sleep(PATIENCE * 3)
+            async for event in self._events(work, text):
+                finished = isinstance(event, Done | Failed)
+                yield event
+        finally:
+            self.running -= 1
+            if not finished:
+                self.canceled.append(text)
+
+    async def _events(self, work: Work, text: str) -> AsyncIterator[Event]:
+        busy = Failed(code="busy", status=429, message="The queue is full. Try again.", retry_after=2.5)
+        if text == "!busy":
+            yield busy
+        elif text == "!late-busy":
+            yield Piece("Well")
+            yield busy
+        elif text == "!label":
+            yield Piece("Service")
+            yield _label(work)
+        else:
+            done = _echo(work, text)
+            position = 0
+            for token in done.tokens:
+                piece = done.output[position : position + len(token.text)]
+                position += len(piece)
+                if piece and work.stream:
+                    yield Piece(piece)
+                    await asyncio.sleep(0)
+            yield done if work.details is not None else _without_tokens(done)
+
+    async def tokenize(self, target: Target, text: str) -> Tokens:
+        words = tuple(_words(text))
+        return Tokens(count=len(words), virtual_tokens=_virtual(target), tokens=words)
+
+    async def status(self) -> dict[str, Any]:
+        return {"state": "ready"}
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class LiveStudio:
+    """A running studio.
+
+    Attributes:
+        url: of plain HTTP.
+        tls: of the listener with TLS; None without one.
+        cert: file of its certificate.
+        key: API key of an admin.
+        project: the sandbox.
+    """
+
+    url: str
+    office: Office
+    backend: Any
+    key: str
+    project: Project
+    data_dir: Path
+    tls: str | None = None
+    cert: Path | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def deploy_model(self, name: str, model_id: str, serving: str | None = None) -> str:
+        """Put a foundation model behind a serving name; the deployment's id."""
+        from softprompt.studio import deployments
+
+        with self.office.unit(SYSTEM) as unit:
+            return deployments.create(unit, self.project, name, serving=serving, model_id=model_id).id
+
+    def deploy_prompt(self, name: str, model_id: str, serving: str | None = None, **columns: Any) -> str:
+        """Put a tuned prompt without files behind a serving name; the deployment's id."""
+        from softprompt.storage.tables import TunedPrompt
+        from softprompt.studio import deployments
+
+        with self.office.unit(SYSTEM) as unit:
+            values = {"key": f"prompts/{name}", "virtual_tokens": 3, **columns}
+            prompt = TunedPrompt(project_id=self.project.id, name=name, model_id=model_id, **values)
+            unit.rows.add(prompt)
+            return deployments.create(unit, self.project, name, serving=serving, prompt_id=prompt.id).id
+
+    def add_model(self, model_id: str, folder: Path) -> str:
+        from softprompt.studio import foundation_models
+
+        with self.office.unit(SYSTEM) as unit:
+            return foundation_models.add(unit, model_id, str(folder)).model_id
+
+    def new_key(self, user: str, role: Role = "editor", *, member: Role | None = None) -> str:
+        """The API key of a new user, who is in the sandbox if `member` is given."""
+        from softprompt.studio import people
+
+        with self.office.unit(SYSTEM) as unit:
+            made = people.create_user(unit, user)
+            if member is not None:
+                people.set_member(unit, self.project, user, member)
+            return people.create_key(unit, "test", role=role, user=made)[1]
+
+
+@contextmanager
+def live_studio(data_dir: Path, backend: Backend, *, tls: bool = False, **settings: Any) -> Iterator[LiveStudio]:
+    """A studio that answers on a free port until the block ends."""
+    import uvicorn
+
+    from softprompt.app import create_app
+    from softprompt.studio import people, projects
+
+    given = StudioSettings.of(data_dir)
+    chosen = StudioSettings(
+        data_dir=given.data_dir, database_url=given.database_url, storage_url=given.storage_url, **settings
+    )
+    app = create_app(chosen, backend)
+    office = app.state.studio.office
+    with office.unit(SYSTEM) as unit:
+        admin, _ = people.first_admin(unit)
+        project = projects.sandbox(unit)
+        unit.actor = Actor(user_id=admin.id, name=admin.name, admin=True)
+        key = people.create_key(unit, "tests", role="admin")[1]
+    common: dict[str, Any] = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
+    with socket.socket() as plain, socket.socket() as secure:
+        studio = LiveStudio(_bound(plain), office, backend, key, project, data_dir)
+        servers = [(uvicorn.Server(uvicorn.Config(app, **common)), plain)]
+        if tls:
+            from softprompt.supervisor import certificate
+
+            made = certificate.ensure(data_dir / "tls", "127.0.0.1")
+            studio.tls, studio.cert = _bound(secure).replace("http://127.0.0.1", "https://localhost"), made.cert
+            ssl: dict[str, Any] = {"ssl_certfile": made.cert, "ssl_keyfile": made.key, "lifespan": "off"}
+            servers.append((uvicorn.Server(uvicorn.Config(app, **common, **ssl)), secure))
+        with _running(servers):
+            yield studio
+
+
+@contextmanager
+def _running(servers: list[Any]) -> Iterator[None]:
+    """All in one event loop, as they are in a real studio: a backend's connections belong to one."""
+
+    async def serve() -> None:
+        await asyncio.gather(*(server.serve(sockets=[listening]) for server, listening in servers))
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    try:
+        wait_until(lambda: all(server.started for server, _ in servers), "the servers do not start")
+        yield
+    finally:
+        for server, _ in servers:
+            server.should_exit = True
+        thread.join(PATIENCE)
+
+
+def wait_until(true: Any, otherwise: str, seconds: float = PATIENCE) -> None:
+    """Return as soon as `true()` is; an error after `seconds`."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(otherwise)
+        time.sleep(0.005)
+
+
+def _bound(listening: socket.socket) -> str:
+    listening.bind(("127.0.0.1", 0))
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def _words(text: str) -> list[str]:
+    return [(" " if number else "") + word for number, word in enumerate(text.split())]
+
+
+def _virtual(target: Target) -> int:
+    return 3 if target.prompt else 0
+
+
+def _echo(work: Work, text: str) -> Done:
+    """One word a token; ends by the end of the words, a stop text or the number of tokens."""
+    said = text.upper() if work.target.prompt else text
+    words, reason = _words(said), "eos_token"
+    if len(words) >= work.config.max_new_tokens:
+        words, reason = words[: work.config.max_new_tokens], "max_tokens"
+    output = "".join(words)
+    ends = [output.find(stop) + len(stop) for stop in work.config.stop if stop in output]
+    if ends:
+        output, reason = output[: min(ends)], "stop_sequence"
+    kept: list[str] = []
+    while len("".join(kept)) < len(output):
+        kept.append(words[len(kept)])
+    top = (work.details or 0) * (("other", -3.0),)
+    tokens = [TokenDetail(word, -0.25 * (number + 1), 1, top) for number, word in enumerate(kept)]
+    if reason == "eos_token":
+        tokens.append(TokenDetail("</s>", -0.01, 1, top))
+    return Done(
+        output=output,
+        input_tokens=len(text.split()),
+        virtual_tokens=_virtual(work.target),
+        generated_tokens=len(tokens),
+        stop_reason=reason,
+        confidence=0.5,
+        seed=_seed(work.config),
+        tokens=tuple(tokens),
+    )
+
+
+def _label(work: Work) -> Done:
+    labels = (("Service", 0.75), ("Warehouse", 0.25))
+    counts: dict[str, Any] = {"input_tokens": 2, "virtual_tokens": 3, "generated_tokens": 0}
+    return Done(output="Service", **counts, stop_reason="label", confidence=0.75, labels=labels, way="readout")
+
+
+def _without_tokens(done: Done) -> Done:
+    from dataclasses import replace
+
+    return replace(done, tokens=())
+
+
+def _seed(config: GenerateConfig) -> int | None:
+    return None if config.decoding == "greedy" else 7 if config.seed is None else config.seed
