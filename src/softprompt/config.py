@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from softprompt.errors import ParameterInvalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +59,27 @@ class StudioSettings:
     def of(
         cls, data_dir: Path | None = None, database_url: str | None = None, storage_url: str | None = None
     ) -> StudioSettings:
-        """The settings of a studio: what is given, else the environment, else the defaults."""
+        """The settings of a studio: what is given, else the environment, else what the data folder was used with."""
         env = os.environ
         root = Path(env.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
         home = data_dir or (Path(env["SOFTPROMPT_DATA_DIR"]) if env.get("SOFTPROMPT_DATA_DIR") else root / "softprompt")
         home = home.expanduser().absolute()
+        # Else a command on a studio with PostgreSQL, given the folder alone, would make itself another database.
+        used = _used_before(home)
+        database = database_url or env.get("SOFTPROMPT_DATABASE_URL") or used.get("database_url")
+        storage = storage_url or env.get("SOFTPROMPT_STORAGE_URL") or used.get("storage_url")
         return cls(
             data_dir=home,
-            database_url=database_url or env.get("SOFTPROMPT_DATABASE_URL") or f"sqlite:///{home / 'studio.db'}",
-            storage_url=storage_url or env.get("SOFTPROMPT_STORAGE_URL") or str(home / "files"),
+            database_url=database or f"sqlite:///{home / 'studio.db'}",
+            storage_url=_absolute(storage) if storage else str(home / "files"),
             limits=_limits(),
         )
+
+    @property
+    def elsewhere(self) -> dict[str, str]:
+        """Addresses that are not the defaults of the data folder: what it has to remember."""
+        own = {"database_url": f"sqlite:///{self.data_dir / 'studio.db'}", "storage_url": str(self.data_dir / "files")}
+        return {name: getattr(self, name) for name, value in own.items() if getattr(self, name) != value}
 
 
 def api_key_from_environment() -> str | None:
@@ -74,7 +87,31 @@ def api_key_from_environment() -> str | None:
     return os.environ.get("SOFTPROMPT_API_KEY") or None
 
 
+def vllm_key_from_environment() -> str | None:
+    """The key with which the serving host speaks to a vLLM server."""
+    return os.environ.get("SOFTPROMPT_VLLM_KEY") or None
+
+
+STATE_FILE = "studio.json"
+"""What `softprompt up` writes down in the data folder."""
+
+
+def _used_before(home: Path) -> dict[str, str]:
+    try:
+        found = json.loads((home / STATE_FILE).read_text(encoding="utf-8"))["elsewhere"]
+        return {str(name): str(value) for name, value in found.items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return {}
+
+
+def _absolute(storage: str) -> str:
+    return storage if "://" in storage else str(Path(storage).expanduser().absolute())
+
+
 def _limits() -> Limits:
-    names = Limits.__dataclass_fields__
-    given = {name: os.environ.get(f"SOFTPROMPT_MAX_{name.upper()}") for name in names}
+    given = {name: os.environ.get(f"SOFTPROMPT_MAX_{name.upper()}") for name in Limits.__dataclass_fields__}
+    wrong = [name for name, value in given.items() if value and not (value.isdecimal() and int(value) > 0)]
+    if wrong:
+        told = ", ".join(f"SOFTPROMPT_MAX_{name.upper()}={given[name]!r}" for name in wrong)
+        raise ParameterInvalid(f"{told}: not a whole number above 0. Correct or unset it.")
     return Limits(**{name: int(value) for name, value in given.items() if value})

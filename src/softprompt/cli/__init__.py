@@ -27,6 +27,12 @@ COMMANDS = {
     "evaluate": "Compare prompting, a linear model and tuned prompts on held-out rows.",
     "import": "Bring in a prompt from PEFT or caikit.",
     "demo": "The whole lab on the sample task: check, tune, prove.",
+    "up": "Start a whole studio on this machine.",
+    "status": "What of a studio runs.",
+    "keys": "API keys and sign-in links of a studio.",
+    "web": "One web process of a studio.",
+    "worker": "One process that tunes.",
+    "serve": "One process that generates.",
 }
 """Name of the command and its line in the help. The module has the same name and an `app`, or a function `command`."""
 

@@ -14,7 +14,8 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,21 @@ class ArtifactStore:
         with _explained(self.url):
             for name in sorted(self._fs.find(f"{self._root}/{under}".rstrip("/"))):
                 yield str(name)[len(self._root) + 1 :]
+
+    def stored(self, under: str) -> Iterator[tuple[str, datetime]]:
+        """Every stored file of a folder with the moment it was put; those whose store does not tell are left out."""
+        if self._local is not None:
+            for key in self.keys(under):
+                with suppress(FileNotFoundError):
+                    yield key, datetime.fromtimestamp((self._local / key).stat().st_mtime, UTC)
+            return
+        with _explained(self.url):
+            for name, facts in self._fs.find(f"{self._root}/{under}", detail=True).items():
+                put = facts.get("LastModified") or facts.get("mtime") or facts.get("created")
+                if isinstance(put, int | float):
+                    put = datetime.fromtimestamp(put, UTC)
+                if isinstance(put, datetime):
+                    yield str(name)[len(self._root) + 1 :], put if put.tzinfo else put.replace(tzinfo=UTC)
 
     def probe(self) -> None:
         """Write, read and remove a file: whether the store works at all."""

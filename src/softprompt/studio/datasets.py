@@ -78,6 +78,7 @@ def create(
     """
     unit.require(project)
     name = clean_name(name)
+    unit.rows.lock(project)  # two uploads at once must not get one version
     older = unit.rows.all(Dataset, project_id=project.id, name=name, deleted=True, sort="-version", limit=1)
     if found is not None:
         same = unit.rows.first(Dataset, project_id=project.id, name=name, sha256=found.sha256)
@@ -95,7 +96,7 @@ def create(
     )
     unit.rows.add(dataset)
     if found is not None:
-        _fill(dataset, found)
+        _fill(unit, dataset, found)
     unit.log("create", dataset, name=name, version=dataset.version)
     return dataset
 
@@ -129,7 +130,7 @@ def receive(unit: Unit, dataset_id: str, found: Examined) -> Dataset:
         raise NotFound(f"There is no dataset {dataset_id!r} here.")
     if dataset.state not in ("uploading",) and dataset.sha256 != found.sha256:
         raise WrongState(f"Dataset {dataset.name!r} has its file already, with other content. Make a new version.")
-    _fill(dataset, found)
+    _fill(unit, dataset, found)
     return dataset
 
 
@@ -230,8 +231,9 @@ def repaired(path: Path) -> Iterator[bytes]:
             yield json.dumps({"input": item.input, "output": item.output}, ensure_ascii=False).encode() + b"\n"
 
 
-def _fill(dataset: Dataset, found: Examined) -> None:
+def _fill(unit: Unit, dataset: Dataset, found: Examined) -> None:
     report = found.report
+    keep(unit.store, found)  # it may have been cleaned up since it was kept: the last row with these bytes was purged
     dataset.size, dataset.sha256, dataset.key = found.size, found.sha256, found.key
     dataset.rows, dataset.task, dataset.report = report.valid, report.task, report.to_dict()
     dataset.state = "ready" if report.ok else "invalid"

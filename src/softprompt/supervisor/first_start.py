@@ -1,0 +1,90 @@
+"""Before a studio answers: tables of this version, somebody who may sign in, a project to work in, sample data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from softprompt.errors import NameTaken, SoftpromptError
+from softprompt.studio import datasets, people, projects
+from softprompt.studio.access import Office, Unit
+from softprompt.studio.people import LINK_LIFE
+
+SAMPLES = (
+    ("Complaints", "v1.jsonl", "Customer complaints and the departments that answer them: the first rows."),
+    ("Complaints", "v2.jsonl", "The same task with more rows."),
+    ("Complaints, test", "test.jsonl", "Rows to measure on; none of them stands in the training rows."),
+)
+"""Name, file below examples/complaints, description. Two files of one name become two versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What was made.
+
+    Attributes:
+        secret: of a link that signs the admin in, once.
+        hours: that the link works.
+    """
+
+    admin: str
+    secret: str
+    hours: int
+
+
+def prepare(office: Office) -> Ready:
+    """The tables' newest form, an admin with a fresh link, the sandbox."""
+    office.database.upgrade()
+    try:
+        return _prepare(office)
+    except NameTaken:  # a second machine starts on the same database at this moment
+        return _prepare(office)
+
+
+def _prepare(office: Office) -> Ready:
+    with office.unit() as unit:
+        admin, secret = people.first_admin(unit)
+        projects.sandbox(unit)
+        return Ready(admin.name, secret, int(LINK_LIFE.total_seconds() // 3600))
+
+
+def samples_folder() -> Path | None:
+    """The sample task's folder, in a clone; the wheel does not bring it."""
+    folder = Path(__file__).resolve().parents[3] / "examples" / "complaints"
+    return folder if all((folder / file).is_file() for _, file, _ in SAMPLES) else None
+
+
+def add_samples(office: Office, folder: Path) -> list[str]:
+    """The sample datasets in the sandbox; names of those that were not there yet."""
+    added = []
+    for name, file, description in SAMPLES:
+        found = datasets.examine(folder / file, most_rows=office.limits.rows)
+        with office.unit(write=False) as unit:
+            if _there(unit, found.sha256):
+                continue
+        datasets.keep(office.store, found)
+        with office.unit() as unit:
+            dataset = datasets.create(
+                unit, projects.sandbox(unit), name, found, description=description, file_name=file, tags=["sample"]
+            )
+            added.append(f"{dataset.name} (version {dataset.version}, {dataset.rows} rows)")
+    return added
+
+
+def _there(unit: Unit, sha256: str) -> bool:
+    from softprompt.storage.tables import Dataset
+
+    # Deleted ones count: who threw the samples away does not want them back at the next start.
+    return unit.rows.first(Dataset, deleted=True, project_id=projects.sandbox(unit).id, sha256=sha256) is not None
+
+
+def sample_or_reason(office: Office) -> str:
+    """Bring the samples in; what came of it, in a sentence."""
+    folder = samples_folder()
+    if folder is None:
+        return "The sample data comes with a clone of Softprompt, not with the package; upload rows of your own."
+    try:
+        added = add_samples(office, folder)
+    except SoftpromptError as error:
+        return f"The sample data could not be brought in: {error}"
+    return f"Sample data in the sandbox: {', '.join(added)}." if added else "The sample data is in the sandbox already."
