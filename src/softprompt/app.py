@@ -14,7 +14,10 @@ from softprompt.api.auth import authorize
 from softprompt.api.context import Studio, open_office, token_secret
 from softprompt.api.middleware import Around
 from softprompt.api.openai import routes as openai
+from softprompt.api.pages import routes as pages
 from softprompt.api.studio import inference
+from softprompt.api.studio import routes as studio_api
+from softprompt.api.watsonx import routes as watsonx
 from softprompt.config import StudioSettings
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 
 def routers() -> list[APIRouter]:
     """Every wire, in the order in which they are asked."""
-    return [operations.router, inference.router, openai.router]
+    ours = [operations.router, *pages.ROUTERS, inference.router, *studio_api.ROUTERS]
+    return [*ours, openai.router, *watsonx.routers()]
 
 
 def create_app(settings: StudioSettings, backend: Backend | None = None) -> FastAPI:

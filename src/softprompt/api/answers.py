@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -19,7 +19,7 @@ from softprompt.studio.access import Unit
 MOST_KEY = 200
 
 
-def created(request: Request, body: Any, make: Callable[[Unit], dict[str, Any]], status: int = 201) -> JSONResponse:
+def created(request: Request, body: Any, make: Callable[[Unit], Mapping[str, Any]], status: int = 201) -> JSONResponse:
     """Make something in one unit of work and answer with it.
 
     With an `Idempotency-Key` header the answer is stored in the same unit: a repeat with the same body gets it again
@@ -51,7 +51,7 @@ def created(request: Request, body: Any, make: Callable[[Unit], dict[str, Any]],
     raise Conflict("A request with this Idempotency-Key is being answered. Try again.")
 
 
-def paged(request: Request, page: Page[Any], show: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+def paged(request: Request, page: Page[Any], show: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
     """A page with the address of the next one, all of the query in it."""
     following = None
     if page.next is not None:
@@ -59,9 +59,9 @@ def paged(request: Request, page: Page[Any], show: Callable[[Any], dict[str, Any
     return {"items": [show(row) for row in page.items], "total": page.total, "next": following}
 
 
-def tagged(row: Any, document: dict[str, Any], status: int = 200) -> JSONResponse:
+def tagged(row: Any, document: Mapping[str, Any], status: int = 200) -> JSONResponse:
     """A noun with its ETag."""
-    return JSONResponse(document, status, headers={"etag": f'"{row.revision}"'})
+    return JSONResponse(dict(document), status, headers={"etag": f'"{row.revision}"'})
 
 
 def revision_of(request: Request) -> int | None:
@@ -81,9 +81,9 @@ def _repeated(before: Answered, body_digest: str) -> JSONResponse:
     return JSONResponse(json.loads(before.body), before.status, headers={"idempotent-replay": "true"})
 
 
-def _answer(document: dict[str, Any], status: int) -> JSONResponse:
+def _answer(document: Mapping[str, Any], status: int) -> JSONResponse:
     headers = {"etag": f'"{document["revision"]}"'} if "revision" in document else None
-    return JSONResponse(document, status, headers=headers)
+    return JSONResponse(dict(document), status, headers=headers)
 
 
 def _sha256(text: str) -> str:

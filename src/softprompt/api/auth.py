@@ -17,12 +17,13 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.context import Caller, Mode, Studio, studio_of
-from softprompt.api.policy import rule
-from softprompt.errors import Forbidden, NotFound, Unauthenticated
+from softprompt.api.errors import is_page
+from softprompt.api.policy import Rule, rule
+from softprompt.errors import Forbidden, NotFound, Unauthenticated, UsageError
 from softprompt.storage.people import ApiKey, User
 from softprompt.storage.rows import Rows
 from softprompt.studio import people
-from softprompt.studio.access import Actor
+from softprompt.studio.access import RANKS, SYSTEM, Actor
 from softprompt.studio.secrets import KEY_PREFIX
 
 COOKIE = "softprompt_session"
@@ -37,14 +38,37 @@ async def authorize(request: Request) -> None:
     needed = rule(request.method, request.scope["route"].path)
     if needed is None:
         raise NotFound(f"{request.method} {request.url.path} stands in no policy.")
+    if "\x00" in request.url.path or "%00" in request.url.query:  # no database holds it
+        raise UsageError("The address holds a null character (%00). Leave it out.")
     if needed in ("public", "signed_link"):
         return
-    caller = await run_in_threadpool(_caller, studio, request)
-    if needed == "studio_admin" and not (caller.actor.admin and caller.actor.role == "admin"):
-        raise Forbidden(f"{caller.actor.name} may not do this: it needs an admin of the whole studio.")
+    admit(request, await run_in_threadpool(_caller, studio, request), needed)
+
+
+def admit(request: Request, caller: Caller, needed: Rule) -> None:
+    """Compare a caller with what the route needs; what a key may at most is known before anything is looked up."""
+    actor = caller.actor
+    if needed == "studio_admin" and not actor.whole:
+        raise Forbidden(f"{actor.name} may not do this: it needs an admin of the whole studio.")
+    if needed in RANKS and RANKS[actor.role] < RANKS[needed]:
+        raise Forbidden(f"This needs the role {needed}, and the API key of {actor.name} has the role {actor.role}.")
     caller.need = needed if needed in ("viewer", "editor", "admin") else "viewer"
-    studio.limiter.take(caller.actor.tenant, studio.settings.limits.requests_per_minute)
+    studio = studio_of(request)
+    studio.limiter.take(actor.tenant, studio.settings.limits.requests_per_minute)
     request.state.caller = caller
+
+
+async def recheck(request: Request) -> None:
+    """Whether the caller of a long answer is still who they were: keys are revoked, sessions end."""
+    if isinstance(getattr(request.state, "caller", None), Caller) and not request.state.caller.local:
+        await run_in_threadpool(_caller, studio_of(request), request)
+
+
+async def admit_local(request: Request) -> None:
+    """In place of `authorize` where the command line asks a studio inside its own process, without any port."""
+    needed = rule(request.method, request.scope["route"].path)
+    if needed not in (None, "public", "signed_link"):
+        admit(request, Caller(SYSTEM, "viewer", local=True), needed)
 
 
 def _caller(studio: Studio, request: Request) -> Caller:
@@ -61,7 +85,11 @@ def _caller(studio: Studio, request: Request) -> Caller:
             actor, csrf = people.actor_of_session(rows, cookie or "")
             caller = Caller(actor, "viewer", csrf=csrf)
     if caller.csrf is not None and request.method not in _SAFE:
-        check_csrf(caller.csrf, request.headers.get(CSRF_HEADER, ""))
+        token = request.headers.get(CSRF_HEADER)
+        if token is None and is_page(request.url.path):
+            caller.checked = False  # its form carries the token; until that is read, nothing can be written
+        else:
+            check_csrf(caller.csrf, token or "")
     if note is not None:
         with studio.office.database.write() as session:
             people.note_use(Rows(session), note)

@@ -13,7 +13,7 @@ from fastapi import Request
 
 from softprompt.api.limiter import Limiter
 from softprompt.config import StudioSettings
-from softprompt.errors import Unauthenticated
+from softprompt.errors import Forbidden, Unauthenticated
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.studio.access import Actor, Office, Role, Unit
@@ -31,12 +31,16 @@ class Caller:
 
     Attributes:
         csrf: token that forms must carry; None for API keys and tokens.
+        checked: whether a request that may change something is known to come from our own pages.
+        local: whether it is this machine's own command line, which has no credential that could end.
     """
 
     actor: Actor
     need: Role
     mode: Mode = "cpd"
     csrf: str | None = None
+    checked: bool = True
+    local: bool = False
 
 
 @dataclass(slots=True)
@@ -100,5 +104,7 @@ def caller_of(request: Request) -> Caller:
 def unit_of(request: Request, *, write: bool = True, need: Role | None = None) -> Iterator[Unit]:
     """A unit of work for whoever makes the request, with the role that its route needs."""
     caller = caller_of(request)
+    if write and not caller.checked:
+        raise Forbidden("A request with a browser's cookie needs its x-csrf-token header. Load the page again.")
     with studio_of(request).office.unit(caller.actor, need or caller.need, write=write) as unit:
         yield unit

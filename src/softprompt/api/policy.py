@@ -16,7 +16,7 @@ from typing import Literal
 Rule = Literal["public", "signed_link", "signed_in", "viewer", "editor", "admin", "studio_admin"]
 
 POLICY: dict[str, Rule] = {}
-"""Rule by "METHOD /path/{parameter}", filled below from the three tables."""
+"""Rule by "METHOD /path/{parameter}", filled below from the tables."""
 
 
 def rule(method: str, path: str) -> Rule | None:
@@ -42,6 +42,87 @@ public       GET     /api/docs
 """
 
 POLICY |= _read(OPERATIONS)
+
+STUDIO = """
+public       POST              /api/sign-in
+public       POST              /api/sign-in/link
+signed_in    POST              /api/sign-out
+signed_in    GET               /api/me
+signed_in    PUT               /api/me/password
+signed_in    GET               /api/status
+signed_in    GET               /api/search
+viewer       GET               /api/projects
+editor       POST              /api/projects
+viewer       GET               /api/projects/{project_id}
+admin        PATCH,DELETE      /api/projects/{project_id}
+viewer       GET               /api/projects/{project_id}/members
+admin        PUT,DELETE        /api/projects/{project_id}/members/{user}
+viewer       GET               /api/spaces
+editor       POST              /api/spaces
+viewer       GET               /api/spaces/{space_id}
+admin        PATCH,DELETE      /api/spaces/{space_id}
+viewer       GET               /api/spaces/{space_id}/members
+admin        PUT,DELETE        /api/spaces/{space_id}/members/{user}
+viewer       GET               /api/datasets
+editor       POST              /api/datasets
+viewer       GET               /api/datasets/{dataset_id}
+editor       PATCH,DELETE      /api/datasets/{dataset_id}
+viewer       GET               /api/datasets/{dataset_id}/versions
+viewer       GET               /api/datasets/{dataset_id}/report
+viewer       GET               /api/datasets/{dataset_id}/rows
+viewer       GET               /api/datasets/{dataset_id}/file
+editor       POST              /api/datasets/{dataset_id}/repair
+viewer       GET               /api/experiments
+editor       POST              /api/experiments
+viewer       GET               /api/experiments/{experiment_id}
+editor       PATCH,DELETE      /api/experiments/{experiment_id}
+viewer       GET               /api/runs
+editor       POST              /api/runs
+viewer       GET               /api/runs/{run_id}
+editor       PATCH,DELETE      /api/runs/{run_id}
+viewer       GET               /api/runs/{run_id}/events
+editor       POST              /api/runs/{run_id}/cancel
+editor       POST              /api/runs/{run_id}/keep
+editor       POST              /api/runs/{run_id}/again
+editor       POST              /api/runs/{run_id}/prompt
+viewer       GET               /api/prompts
+editor       POST              /api/prompts/import
+viewer       GET               /api/prompts/{prompt_id}
+editor       PATCH,DELETE      /api/prompts/{prompt_id}
+viewer       GET               /api/prompts/{prompt_id}/file
+editor       POST              /api/prompts/{prompt_id}/promote
+viewer       GET               /api/deployments
+editor       POST              /api/deployments
+viewer       GET               /api/deployments/{deployment_id}
+editor       PATCH,DELETE      /api/deployments/{deployment_id}
+viewer       GET               /api/sessions
+editor       POST              /api/sessions
+viewer       GET               /api/sessions/{session_id}
+editor       PATCH,DELETE      /api/sessions/{session_id}
+editor       POST              /api/sessions/{session_id}/lock
+editor       POST              /api/sessions/{session_id}/unlock
+viewer       GET               /api/evaluations
+editor       POST              /api/evaluations
+viewer       GET               /api/evaluations/{evaluation_id}
+editor       DELETE            /api/evaluations/{evaluation_id}
+viewer       GET               /api/evaluations/{evaluation_id}/report
+viewer       GET               /api/evaluations/{evaluation_id}/events
+editor       POST              /api/evaluations/{evaluation_id}/cancel
+signed_in    GET               /api/models
+studio_admin POST              /api/models
+signed_in    GET               /api/models/{model_id:path}
+studio_admin DELETE            /api/models/{model_id:path}
+studio_admin GET,POST          /api/users
+studio_admin GET               /api/users/{user_id}
+studio_admin POST              /api/users/{user_id}/disable
+studio_admin PUT               /api/users/{user_id}/password
+studio_admin POST              /api/users/{user_id}/link
+signed_in    GET,POST          /api/keys
+signed_in    DELETE            /api/keys/{key_id}
+studio_admin GET               /api/audit
+"""
+
+POLICY |= _read(STUDIO)
 
 OPENAI = """
 signed_in    GET     /v1/models
@@ -91,3 +172,64 @@ signed_in    POST    /account/password
 """
 
 POLICY |= _read(PAGES)
+
+WATSONX = """
+public       GET        /ml/wml_services/v2/version
+public       POST       /icp4d-api/v1/authorize
+public       POST       /identity/token
+signed_in    GET        /v2/projects
+signed_in    POST       /transactional/v2/projects
+viewer       GET        /v2/projects/{project_id}
+admin        PATCH      /v2/projects/{project_id}
+admin        DELETE     /transactional/v2/projects/{project_id}
+signed_in    GET        /v2/spaces
+signed_in    POST       /v2/spaces
+viewer       GET        /v2/spaces/{space_id}
+admin        PATCH      /v2/spaces/{space_id}
+admin        DELETE     /v2/spaces/{space_id}
+editor       POST       /projects/api/rest/catalogs/assets/{asset_id}/promote
+signed_link  PUT,GET    /uploads/{dataset_id}/{attachment_id}
+editor       POST       /v2/assets
+viewer       GET        /v2/assets/{asset_id}
+editor       DELETE     /v2/assets/{asset_id}
+editor       POST       /v2/assets/{asset_id}/attachments
+viewer       GET        /v2/assets/{asset_id}/attachments/{attachment_id}
+editor       POST       /v2/assets/{asset_id}/attachments/{attachment_id}/complete
+viewer       POST       /v2/asset_types/{asset_type}/search
+viewer       GET        /v2/asset_files/{path:path}
+editor       POST       /ml/v4/trainings
+viewer       GET        /ml/v4/trainings
+viewer       GET        /ml/v4/trainings/{training_id}
+editor       DELETE     /ml/v4/trainings/{training_id}
+signed_in    GET        /v2/software_specifications
+viewer       GET        /ml/v4/models
+editor       POST       /ml/v4/models
+viewer       GET        /ml/v4/models/{model_id}
+editor       PATCH      /ml/v4/models/{model_id}
+editor       POST       /ml/v4/deployments
+viewer       GET        /ml/v4/deployments
+viewer       GET        /ml/v4/deployments/{deployment_id}
+editor       PATCH      /ml/v4/deployments/{deployment_id}
+editor       DELETE     /ml/v4/deployments/{deployment_id}
+editor       POST       /wx/v1/prompts
+viewer       GET        /wx/v1/prompts/{prompt_id}
+editor       PATCH      /wx/v1/prompts/{prompt_id}
+editor       DELETE     /wx/v1/prompts/{prompt_id}
+viewer       GET        /wx/v1/prompts/{prompt_id}/lock
+editor       PUT        /wx/v1/prompts/{prompt_id}/lock
+viewer       POST       /wx/v1/prompts/{prompt_id}/input
+editor       POST       /wx/v1/prompts/{prompt_id}/chat_items
+public       GET        /ml/v1/foundation_model_specs
+public       GET        /ml/v1/foundation_model_tasks
+viewer       POST       /ml/v1/text/generation
+viewer       POST       /ml/v1/text/generation_stream
+viewer       POST       /ml/v1/text/tokenization
+viewer       POST       /ml/v1/text/chat
+viewer       POST       /ml/v1/text/chat_stream
+viewer       POST       /ml/v1/deployments/{deployment}/text/generation
+viewer       POST       /ml/v1/deployments/{deployment}/text/generation_stream
+viewer       POST       /ml/v1/deployments/{deployment}/text/chat
+viewer       POST       /ml/v1/deployments/{deployment}/text/chat_stream
+"""
+
+POLICY |= _read(WATSONX)

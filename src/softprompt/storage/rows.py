@@ -10,7 +10,7 @@ import base64
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import ColumnElement, Select, String, and_, delete, func, or_, select, update
@@ -119,6 +119,10 @@ class Rows:
         self.session.flush()
         return row
 
+    def lock(self, row: Base) -> None:
+        """Read the row again and hold it until the unit ends (SQLite holds the whole database anyway)."""
+        self.session.refresh(row, with_for_update=True)
+
     def flush(self) -> None:
         self.session.flush()
 
@@ -182,10 +186,19 @@ def _behind(column: Any, tie: Any, down: bool, cursor: str) -> ColumnElement[boo
     try:
         shown, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         value = datetime.fromisoformat(shown["t"]) if "t" in shown else shown["v"]
-        if type(value) is not column.type.python_type and not isinstance(value, datetime):
+        value = value.astimezone(UTC) if isinstance(value, datetime) else value
+        kinds = (column.type.python_type, tie.type.python_type)
+        if (type(value), type(last)) != kinds or any(map(_unstorable, (value, last))):
             raise TypeError
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ParameterInvalid("cursor: this is not one that a page gave out. Start at the first page.") from error
     if down:
         return or_(column < value, and_(column == value, tie < last))
     return or_(column > value, and_(column == value, tie > last))
+
+
+def _unstorable(value: Any) -> bool:
+    """What a cursor of ours never holds, and a database would choke on."""
+    if isinstance(value, int):
+        return not -(2**63) <= value < 2**63
+    return isinstance(value, str) and any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in value)

@@ -46,6 +46,11 @@ class Actor:
     request_id: str | None = None
 
     @property
+    def whole(self) -> bool:
+        """Whether this is an admin of the whole studio, by a session or a key that may everything, everywhere."""
+        return self.admin and self.role == "admin" and self.container_id is None
+
+    @property
     def tenant(self) -> str:
         return self.key_id or self.user_id or "nobody"
 
@@ -92,7 +97,8 @@ class Unit:
     def role_in(self, row: Base) -> int:
         """Rank of the actor where this row belongs; 0: a stranger."""
         ids = [row.id] if isinstance(row, Project | Space) else container_ids(row)
-        return max((self.rank(i) for i in ids), default=RANKS["admin"] if self.actor.admin else 0)
+        everywhere = self.actor.admin and self.actor.container_id is None
+        return max((self.rank(i) for i in ids), default=RANKS[self.actor.role] if everywhere else 0)
 
     def rank(self, container_id: str) -> int:
         actor = self.actor
@@ -109,8 +115,13 @@ class Unit:
 
     def need_studio_admin(self) -> None:
         """For what belongs to no project: users, models, other people's keys."""
-        if not self.actor.admin or self.actor.role != "admin" or self.actor.container_id is not None:
+        if not self.actor.whole:
             raise Forbidden(f"{self.actor.name} may not do this: it needs an admin of the whole studio.")
+
+    def may_found(self, what: str) -> None:
+        """Refuse making a project or space with a key that only reads, or is bound to another one."""
+        if self.actor.container_id is not None or self.actor.role == "viewer":
+            raise Forbidden(f"This API key is not for making a {what}: it only reads, or is bound to one place.")
 
     def log(self, action: str, row: Base | None, noun: str = "", **data: Any) -> None:
         """Write into the audit log."""
@@ -130,6 +141,7 @@ class Unit:
 
     def change(self, row: Any, revision: int | None, **values: Any) -> None:
         """Set fields of a noun, if nobody else did since `revision` was read (None: whatever it is)."""
+        self.rows.lock(row)  # else two that read the same revision could both write
         check_revision(row, revision)
         for name, value in values.items():
             setattr(row, name, value)

@@ -93,7 +93,7 @@ def find(unit: Unit, id_or_serving_name: str) -> Deployment:
     named = None
     if not looks_like_id(id_or_serving_name):
         named = unit.rows.first(Deployment, serving_name=id_or_serving_name)
-    return unit.get(Deployment, named.id if named else id_or_serving_name)
+    return unit.get(Deployment, named.id if named and unit.role_in(named) else id_or_serving_name)
 
 
 def page(
@@ -105,6 +105,7 @@ def page(
     prompt_id: str | None = None,
     **paging: Any,
 ) -> Page[Deployment]:
+    """Further columns, such as `state`, are compared as they are."""
     equals: dict[str, Any] = {}
     if project_id:
         equals["project_id"] = unit.get(Project, project_id).id

@@ -106,7 +106,7 @@ def create_key(
     if unit.actor.container_id and container_id != unit.actor.container_id:
         raise Forbidden("A key that is bound to a project or space can only make keys for the same one.")
     owner_id = user.id if user is not None else unit.actor.user_id
-    if owner_id is None or (user is not None and user.id != unit.actor.user_id and not unit.actor.admin):
+    if owner_id is None or (owner_id != unit.actor.user_id and not unit.actor.whole):
         raise Forbidden("Keys are made for oneself, or by an admin of the studio.")
     project = unit.rows.get(Project, container_id) if container_id else None
     space = unit.rows.get(Space, container_id) if container_id and project is None else None
@@ -121,7 +121,7 @@ def create_key(
         role=role,
         project_id=project.id if project else None,
         space_id=space.id if space else None,
-        expires_at=now() + timedelta(days=days) if days else None,
+        expires_at=_earlier(now() + timedelta(days=days) if days else None, _own_end(unit)),
     )
     unit.rows.add(key)
     unit.log("create", key, name=name, role=role)
@@ -130,15 +130,20 @@ def create_key(
 
 def keys(unit: Unit, **paging: object) -> Page[ApiKey]:
     """One's own keys; an admin of the studio sees all."""
-    own = {} if unit.actor.admin else {"user_id": unit.actor.user_id}
+    own = {} if unit.actor.whole else {"user_id": unit.actor.user_id}
     return unit.rows.page(ApiKey, **own, **paging)  # type: ignore[arg-type]
 
 
 def revoke_key(unit: Unit, key_id: str) -> ApiKey:
     """By id or by name; it works no longer, from the next request on."""
-    key = unit.rows.get(ApiKey, key_id) or unit.rows.first(ApiKey, name=key_id, revoked_at=None)
-    if key is None or (key.user_id != unit.actor.user_id and not unit.actor.admin):
+    named = unit.rows.first(ApiKey, name=key_id, revoked_at=None, user_id=unit.actor.user_id)
+    if named is None and unit.actor.whole:
+        named = unit.rows.first(ApiKey, name=key_id, revoked_at=None)
+    key = unit.rows.get(ApiKey, key_id) or named
+    if key is None or (key.user_id != unit.actor.user_id and not unit.actor.whole):
         raise NotFound(f"There is no API key {key_id!r}.")
+    if key.id != unit.actor.key_id and (unit.actor.role == "viewer" or unit.actor.container_id is not None):
+        raise Forbidden("An API key that only reads, or is bound to one place, can revoke no key but itself.")
     key.revoked_at = key.revoked_at or now()
     unit.log("revoke", key, name=key.name)
     return key
@@ -249,10 +254,21 @@ def members(unit: Unit, container: Project | Space) -> list[tuple[User, str]]:
     return [(named[m.user_id], m.role) for m in found if m.user_id in named]
 
 
+def _own_end(unit: Unit) -> datetime | None:
+    """When the key that asks expires: what it makes does not outlive it."""
+    own = unit.rows.get(ApiKey, unit.actor.key_id) if unit.actor.key_id else None
+    return own.expires_at if own else None
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((moment for moment in (one, other) if moment is not None), default=None)
+
+
 def _session(unit: Unit, user: User) -> SignedIn:
     secret, csrf = new_secret(), new_secret()
     expires: datetime = now() + SESSION_LIFE
     unit.rows.add(BrowserSession(digest=digest(secret), user_id=user.id, csrf=csrf, expires_at=expires))
+    unit.log("sign in", user, name=user.name)
     return SignedIn(secret, csrf, user)
 
 

@@ -29,6 +29,7 @@ def sandbox(unit: Unit) -> Project:
 
 def create(unit: Unit, name: str, *, description: str = "", tags: list[str] | None = None) -> Project:
     """A new project; whoever makes it becomes its admin."""
+    unit.may_found("project")
     name = clean_name(name)
     if unit.rows.first(Project, name=name):
         raise NameTaken(f"There is a project {name!r} already. Choose another name.")
@@ -51,7 +52,8 @@ def find(unit: Unit, id_or_name: str | None) -> Project:
         project = unit.rows.first(Project, sandbox=True)
         return unit.get(Project, project.id if project else "sandbox")
     named = unit.rows.first(Project, name=id_or_name)
-    return unit.get(Project, named.id if named else id_or_name)
+    # A stranger hears the same whether there is such a name or not.
+    return unit.get(Project, named.id if named and unit.role_in(named) else id_or_name)
 
 
 def page(unit: Unit, **paging: object) -> Page[Project]:

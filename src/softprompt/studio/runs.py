@@ -54,6 +54,7 @@ def start(unit: Unit, project: Project, plan: Plan) -> TuningRun:
     if problems:
         raise _joined(problems)
     experiment = experiments.named(unit, project, plan.experiment)
+    unit.rows.lock(experiment)  # two runs at once must not get one number
     experiment.runs_made += 1
     run = TuningRun(
         project_id=project.id,
@@ -103,6 +104,7 @@ def find(unit: Unit, id_or_name: str) -> TuningRun:
     """By id, or the newest visible run of a name."""
     for run in unit.rows.all(TuningRun, name=id_or_name, sort="-created_at"):
         if unit.role_in(run):
+            unit.require(run)
             return run
     return unit.get(TuningRun, id_or_name)
 

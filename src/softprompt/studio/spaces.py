@@ -24,6 +24,7 @@ def create(
     storage: dict[str, Any] | None = None,
 ) -> Space:
     """A new space; whoever makes it becomes its admin."""
+    unit.may_found("space")
     name = clean_name(name)
     if unit.rows.first(Space, name=name):
         raise NameTaken(f"There is a space {name!r} already. Choose another name.")
@@ -49,7 +50,7 @@ def get(unit: Unit, space_id: str) -> Space:
 
 def find(unit: Unit, id_or_name: str) -> Space:
     named = unit.rows.first(Space, name=id_or_name)
-    return unit.get(Space, named.id if named else id_or_name)
+    return unit.get(Space, named.id if named and unit.role_in(named) else id_or_name)
 
 
 def page(unit: Unit, **paging: object) -> Page[Space]:

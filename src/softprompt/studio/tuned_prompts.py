@@ -11,7 +11,7 @@ from softprompt.errors import InUse, ParameterInvalid
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, Space, TunedPrompt, TuningRun
 from softprompt.storage.types import new_id
-from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.access import Role, Unit, check_revision
 from softprompt.studio.names import clean_name, clean_tags, clean_text
 
 
@@ -57,12 +57,13 @@ def get(unit: Unit, prompt_id: str) -> TunedPrompt:
     return unit.get(TunedPrompt, prompt_id)
 
 
-def find(unit: Unit, id_or_name: str) -> TunedPrompt:
+def find(unit: Unit, id_or_name: str, *, need: Role | None = None) -> TunedPrompt:
     """By id, or the newest visible one of a name."""
     for prompt in unit.rows.all(TunedPrompt, name=id_or_name, sort="-created_at"):
         if unit.role_in(prompt):
+            unit.require(prompt, need)
             return prompt
-    return unit.get(TunedPrompt, id_or_name)
+    return unit.get(TunedPrompt, id_or_name, need=need)
 
 
 def page(unit: Unit, *, project_id: str | None = None, space_id: str | None = None, **paging: Any) -> Page[TunedPrompt]:

@@ -1,0 +1,183 @@
+"""Deployments over HTTP: what answers under which name. Asking them is `inference`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import ConfigDict, Field
+
+from softprompt.api.answers import created, paged, revision_of, tagged
+from softprompt.api.context import unit_of
+from softprompt.api.studio.shapes import (
+    GUARDED,
+    REPEATABLE,
+    Body,
+    Description,
+    InContainerPaging,
+    Name,
+    NounShown,
+    ProblemShown,
+    Project,
+    Reference,
+    Space,
+    Tags,
+    container,
+    given,
+    new_router,
+    page_of,
+    show_noun,
+)
+from softprompt.storage.tables import Deployment, TunedPrompt
+from softprompt.studio import deployments, tuned_prompts
+from softprompt.studio.access import Unit
+
+router = new_router("deployments")
+State = Literal["initializing", "ready", "offline", "failed"]
+ServingName = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", description="Stands in addresses; the model's name for clients."),
+]
+
+
+class NewDeployment(Body):
+    """Exactly one of prompt, session and model; a session may name the model that answers it, too."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"prompt": "Routing (1)", "serving_name": "routing", "space": "Production"}]}
+    )
+    project: Project = None
+    space: Space = None
+    name: Annotated[Name | None, Field(description="By default what it serves.")] = None
+    serving_name: ServingName | None = None
+    prompt: Annotated[Reference | None, Field(description="Id or name of a tuned prompt.")] = None
+    session: Annotated[Reference | None, Field(description="Id of a prompt session.")] = None
+    model: Annotated[Reference | None, Field(description="Id of a foundation model.")] = None
+    description: Description = ""
+    tags: Tags = []
+
+
+class DeploymentChanges(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"online": False}]})
+    name: Name | None = None
+    serving_name: ServingName | None = None
+    prompt: Annotated[Reference | None, Field(description="What it serves from now on.")] = None
+    online: bool | None = None
+    description: Description | None = None
+    tags: Tags | None = None
+
+
+class DeploymentPaging(InContainerPaging):
+    serving_name: str | None = None
+    state: State | None = None
+    prompt: Annotated[Reference | None, Field(description="Id of a tuned prompt.")] = None
+    model: Reference | None = None
+
+    def where(self, unit: Unit) -> dict[str, Any]:
+        equals = {
+            "serving": self.serving_name,
+            "state": self.state,
+            "prompt_id": self.prompt,
+            "model_id": self.model,
+        }
+        return {**super().where(unit), **{name: value for name, value in equals.items() if value}}
+
+
+class DeploymentShown(NounShown):
+    project_id: str | None
+    space_id: str | None
+    serving_name: str | None
+    state: str
+    model_id: str
+    tuned_prompt_id: str | None
+    prompt_session_id: str | None
+    problem: ProblemShown | None
+
+
+def show_deployment(row: Deployment) -> DeploymentShown:
+    problem: Any = row.problem
+    return {
+        **show_noun(row),
+        "project_id": row.project_id,
+        "space_id": row.space_id,
+        "serving_name": row.serving_name,
+        "state": row.state,
+        "model_id": row.model_id,
+        "tuned_prompt_id": row.tuned_prompt_id,
+        "prompt_session_id": row.prompt_session_id,
+        "problem": problem,
+    }
+
+
+@router.get("/api/deployments", response_model=page_of(DeploymentShown, "Deployments"))
+def list_deployments(request: Request, query: Annotated[DeploymentPaging, Query()]) -> Any:
+    """Deployments of the projects and spaces that you may see."""
+    with unit_of(request, write=False) as unit:
+        return paged(request, deployments.page(unit, **query.where(unit), **query.words()), show_deployment)
+
+
+@router.post("/api/deployments", status_code=201, response_model=DeploymentShown, openapi_extra=REPEATABLE)
+def create_deployment(request: Request, body: NewDeployment) -> JSONResponse:
+    """Put a tuned prompt, a prompt session or a foundation model behind a serving name; it answers at once.
+
+    A tuned prompt of a project is promoted when it is deployed to a space.
+    """
+
+    def make(unit: Unit) -> DeploymentShown:
+        prompt = _prompt(unit, body.prompt)
+        project, space = body.project, body.space
+        if prompt is not None and not (project or space):
+            project, space = prompt.project_id, prompt.space_id
+        row = deployments.create(
+            unit,
+            container(unit, project, space),
+            body.name or (prompt.name if prompt else body.serving_name or body.model or "Deployment"),
+            serving=body.serving_name,
+            prompt_id=prompt.id if prompt else None,
+            model_id=body.model,
+            session_id=body.session,
+            description=body.description,
+            tags=body.tags,
+        )
+        return show_deployment(row)
+
+    return created(request, body.model_dump(), make)
+
+
+@router.get("/api/deployments/{deployment_id}", response_model=DeploymentShown)
+def get_deployment(request: Request, deployment_id: str) -> JSONResponse:
+    """A deployment by its id or serving name."""
+    with unit_of(request, write=False) as unit:
+        row = deployments.find(unit, deployment_id)
+        return tagged(row, show_deployment(row))
+
+
+@router.patch("/api/deployments/{deployment_id}", response_model=DeploymentShown, openapi_extra=GUARDED)
+def update_deployment(request: Request, deployment_id: str, body: DeploymentChanges) -> JSONResponse:
+    """Change how it is called, what it serves, or whether it answers (`online`)."""
+    with unit_of(request) as unit:
+        prompt = _prompt(unit, body.prompt)
+        row = deployments.update(
+            unit,
+            deployments.find(unit, deployment_id).id,
+            serving=body.serving_name,
+            prompt_id=prompt.id if prompt else None,
+            revision=revision_of(request),
+            **given(body, "name", "description", "tags", "online"),
+        )
+        return tagged(row, show_deployment(row))
+
+
+@router.delete("/api/deployments/{deployment_id}", status_code=204, openapi_extra=GUARDED)
+def delete_deployment(request: Request, deployment_id: str) -> Response:
+    """From the next request on it does not answer; its serving name is free."""
+    with unit_of(request) as unit:
+        deployments.delete(unit, deployments.find(unit, deployment_id).id, revision_of(request))
+    return Response(status_code=204)
+
+
+def _prompt(unit: Unit, id_or_name: str | None) -> TunedPrompt | None:
+    if id_or_name is None:
+        return None
+    return tuned_prompts.find(unit, id_or_name, need="viewer")

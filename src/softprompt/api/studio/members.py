@@ -1,0 +1,89 @@
+"""Members of projects and spaces over HTTP: who has which role there."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import Request
+from fastapi.responses import Response
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
+
+from softprompt.api.context import unit_of
+from softprompt.api.studio.shapes import Body, new_router
+from softprompt.storage.people import User
+from softprompt.storage.tables import Project, Space
+from softprompt.studio import people
+
+router = new_router("members")
+
+
+class Role(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "editor"}]})
+    role: Literal["viewer", "editor", "admin"]
+
+
+class MemberShown(TypedDict):
+    user_id: str
+    user: str
+    role: str
+
+
+class Members(TypedDict):
+    items: list[MemberShown]
+    total: int
+    next: str | None
+
+
+def show_member(user: User, role: str) -> MemberShown:
+    return {"user_id": user.id, "user": user.name, "role": role}
+
+
+def _list(request: Request, table: type[Project] | type[Space], key: str) -> Any:
+    with unit_of(request, write=False) as unit:
+        found = [show_member(user, role) for user, role in people.members(unit, unit.get(table, key))]
+        return {"items": sorted(found, key=lambda m: m["user"]), "total": len(found), "next": None}
+
+
+def _set(request: Request, table: type[Project] | type[Space], key: str, user: str, role: Any) -> Any:
+    with unit_of(request) as unit:
+        member = people.set_member(unit, unit.get(table, key), user, role)
+        return None if member is None else {"user_id": member.user_id, "user": user, "role": member.role}
+
+
+@router.get("/api/projects/{project_id}/members", response_model=Members)
+def list_project_members(request: Request, project_id: str) -> Any:
+    """Who may do what in the project."""
+    return _list(request, Project, project_id)
+
+
+@router.put("/api/projects/{project_id}/members/{user}", response_model=MemberShown)
+def set_project_member(request: Request, project_id: str, user: str, body: Role) -> Any:
+    """Give a user, by name, a role in the project."""
+    return _set(request, Project, project_id, user, body.role)
+
+
+@router.delete("/api/projects/{project_id}/members/{user}", status_code=204)
+def remove_project_member(request: Request, project_id: str, user: str) -> Response:
+    """Take a user's role in the project away."""
+    _set(request, Project, project_id, user, None)
+    return Response(status_code=204)
+
+
+@router.get("/api/spaces/{space_id}/members", response_model=Members)
+def list_space_members(request: Request, space_id: str) -> Any:
+    """Who may do what in the space."""
+    return _list(request, Space, space_id)
+
+
+@router.put("/api/spaces/{space_id}/members/{user}", response_model=MemberShown)
+def set_space_member(request: Request, space_id: str, user: str, body: Role) -> Any:
+    """Give a user, by name, a role in the space."""
+    return _set(request, Space, space_id, user, body.role)
+
+
+@router.delete("/api/spaces/{space_id}/members/{user}", status_code=204)
+def remove_space_member(request: Request, space_id: str, user: str) -> Response:
+    """Take a user's role in the space away."""
+    _set(request, Space, space_id, user, None)
+    return Response(status_code=204)

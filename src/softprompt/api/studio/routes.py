@@ -1,0 +1,48 @@
+"""All routers of our own interface; `app` includes them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from softprompt.api.studio import (
+    audit,
+    datasets,
+    deployments,
+    evaluations,
+    experiments,
+    foundation_models,
+    keys,
+    members,
+    projects,
+    prompt_imports,
+    prompt_sessions,
+    runs,
+    search,
+    sign_in,
+    spaces,
+    status,
+    tuned_prompts,
+    users,
+)
+
+ROUTERS: list[APIRouter] = [
+    sign_in.router,
+    status.router,
+    search.router,
+    projects.router,
+    spaces.router,
+    members.router,
+    datasets.router,
+    experiments.router,
+    runs.router,
+    # Before the tuned prompts, whose addresses begin the same way.
+    prompt_imports.router,
+    tuned_prompts.router,
+    deployments.router,
+    prompt_sessions.router,
+    evaluations.router,
+    foundation_models.router,
+    users.router,
+    keys.router,
+    audit.router,
+]

@@ -1,0 +1,149 @@
+"""Signing in and out with a browser: name and password, or a link that works once.
+
+The pages use what stands here; the address `/sign-in` is theirs. Keys and tokens are `auth`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
+
+from softprompt.api.auth import COOKIE
+from softprompt.api.context import caller_of, studio_of, unit_of
+from softprompt.api.studio.shapes import Body, new_router
+from softprompt.api.studio.users import Password, UserShown, show_user
+from softprompt.errors import Forbidden, Unauthenticated
+from softprompt.storage.people import User
+from softprompt.studio import people
+from softprompt.studio.access import SYSTEM
+from softprompt.studio.people import SESSION_LIFE, SignedIn
+
+router = new_router("sign-in")
+TRIES = 20
+"""Passwords and links a minute from one address."""
+
+
+class Credentials(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "admin", "password": "correct horse battery"}]})
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    password: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Link(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"link": "the part of the address behind link="}]})
+    link: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class OwnPassword(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"old": None, "new": "correct horse battery"}]})
+    old: Annotated[str | None, Field(max_length=1000, description="Left out if there is none yet.")] = None
+    new: Password
+
+
+class SignedInShown(TypedDict):
+    """`csrf` goes into the header X-CSRF-Token of everything that changes something."""
+
+    user: UserShown
+    csrf: str
+
+
+class Me(TypedDict):
+    user: UserShown | None
+    role: str
+    admin: bool
+    container_id: str | None
+    key_id: str | None
+    csrf: str | None
+
+
+@router.post("/api/sign-in", response_model=SignedInShown)
+def sign_in(request: Request, body: Credentials) -> JSONResponse:
+    """Sign in with name and password; the answer sets a cookie."""
+    slow_down(request)
+    with studio_of(request).office.unit(SYSTEM) as unit:
+        signed = people.sign_in(unit, body.name, body.password)
+        return _welcome(request, signed)
+
+
+@router.post("/api/sign-in/link", response_model=SignedInShown)
+def sign_in_by_link(request: Request, body: Link) -> JSONResponse:
+    """Sign in with a link's secret, once; the answer sets a cookie."""
+    slow_down(request)
+    with studio_of(request).office.unit(SYSTEM) as unit:
+        signed = people.follow_link(unit, body.link)
+        return _welcome(request, signed)
+
+
+@router.post("/api/sign-out", status_code=204)
+def sign_out(request: Request) -> Response:
+    """End the browser's session."""
+    cookie = request.cookies.get(COOKIE)
+    if cookie:
+        with unit_of(request) as unit:
+            people.sign_out(unit, cookie)
+    answer = Response(status_code=204)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=request.url.scheme == "https")
+    return answer
+
+
+@router.get("/api/me", response_model=Me)
+def me(request: Request) -> Any:
+    """Who you are, and what you may at most."""
+    caller = caller_of(request)
+    with unit_of(request, write=False) as unit:
+        user = unit.rows.get(User, caller.actor.user_id) if caller.actor.user_id else None
+        return {
+            "user": show_user(user) if user else None,
+            "role": caller.actor.role,
+            "admin": caller.actor.admin,
+            "container_id": caller.actor.container_id,
+            "key_id": caller.actor.key_id,
+            "csrf": caller.csrf,
+        }
+
+
+@router.put("/api/me/password", response_model=SignedInShown)
+def set_own_password(request: Request, body: OwnPassword) -> JSONResponse:
+    """Change your password; all your sessions end, and this browser gets a new one."""
+    caller = caller_of(request)
+    if caller.csrf is None:  # a password can do more than the key that would set it
+        raise Forbidden("A password is changed from a browser that is signed in, not with an API key.")
+    slow_down(request)
+    with unit_of(request) as unit:
+        user = unit.rows.get(User, caller.actor.user_id)
+        if user is None:
+            raise Unauthenticated
+        if user.password_hash is not None:
+            people.check_password(unit.rows, user.name, body.old or "")
+        people.set_password(unit, user, body.new)
+        return _welcome(request, people.sign_in(unit, user.name, body.new))
+
+
+def _welcome(request: Request, signed: SignedIn) -> JSONResponse:
+    document = {"user": show_user(signed.user), "csrf": signed.csrf}
+    answer = JSONResponse(document, headers={"cache-control": "no-store"})
+    set_cookie(request, answer, signed)
+    return answer
+
+
+def set_cookie(request: Request, answer: Response, signed: SignedIn) -> None:
+    """The browser's session, which no script can read."""
+    # Behind a proxy that is trusted the server takes the scheme from its header.
+    answer.set_cookie(
+        COOKIE,
+        signed.secret,
+        max_age=int(SESSION_LIFE.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+
+
+def slow_down(request: Request) -> None:
+    """Count a try to sign in from this address."""
+    host = request.client.host if request.client else "nobody"
+    studio_of(request).limiter.take(f"sign-in {host}", TRIES)

@@ -1,0 +1,110 @@
+"""Users over HTTP, for admins of the studio."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
+
+from softprompt.api.answers import created, paged
+from softprompt.api.context import unit_of
+from softprompt.api.studio.shapes import REPEATABLE, Body, Ordered, new_router, page_of
+from softprompt.errors import NotFound
+from softprompt.storage.people import User
+from softprompt.studio import people
+from softprompt.studio.access import Unit, iso
+
+router = new_router("users")
+Password = Annotated[str, Field(min_length=people.SHORTEST_PASSWORD, max_length=1000)]
+
+
+class NewUser(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "kim", "password": "correct horse battery"}]})
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    password: Annotated[Password | None, Field(description="Without one only a link signs in.")] = None
+    admin: Annotated[bool, Field(description="Of the whole studio.")] = False
+
+
+class NewPassword(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"password": "correct horse battery"}]})
+    password: Password
+
+
+class UserShown(TypedDict):
+    id: str
+    name: str
+    admin: bool
+    disabled: bool
+    created_at: str
+
+
+class LinkShown(TypedDict):
+    """The address signs in once, within a day."""
+
+    link: str
+
+
+def show_user(row: User) -> UserShown:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "admin": row.admin,
+        "disabled": row.disabled_at is not None,
+        "created_at": iso(row.created_at) or "",
+    }
+
+
+@router.get("/api/users", response_model=page_of(UserShown, "Users"))
+def list_users(request: Request, query: Annotated[Ordered, Query()]) -> Any:
+    with unit_of(request, write=False) as unit:
+        return paged(request, people.users(unit, **query.words()), show_user)
+
+
+@router.post("/api/users", status_code=201, response_model=UserShown, openapi_extra=REPEATABLE)
+def create_user(request: Request, body: NewUser) -> JSONResponse:
+    return created(request, body.model_dump(), lambda unit: show_user(people.create_user(unit, **_user_words(body))))
+
+
+@router.get("/api/users/{user_id}", response_model=UserShown)
+def get_user(request: Request, user_id: str) -> Any:
+    with unit_of(request, write=False) as unit:
+        return show_user(_user(unit, user_id))
+
+
+@router.post("/api/users/{user_id}/disable", response_model=UserShown)
+def disable_user(request: Request, user_id: str) -> Any:
+    """Keys, tokens and sessions of the user end at once."""
+    with unit_of(request) as unit:
+        return show_user(people.disable_user(unit, user_id))
+
+
+@router.put("/api/users/{user_id}/password", response_model=UserShown)
+def set_user_password(request: Request, user_id: str, body: NewPassword) -> Any:
+    """Sessions of the user end."""
+    with unit_of(request) as unit:
+        user = _user(unit, user_id)
+        people.set_password(unit, user, body.password)
+        return show_user(user)
+
+
+@router.post("/api/users/{user_id}/link", status_code=201, response_model=LinkShown)
+def create_sign_in_link(request: Request, user_id: str) -> Any:
+    """A link that signs the user in once."""
+    with unit_of(request) as unit:
+        secret = people.sign_in_link(unit, _user(unit, user_id))
+    return {"link": f"{str(request.base_url).rstrip('/')}/sign-in?link={secret}"}
+
+
+def _user(unit: Unit, user_id: str) -> User:
+    unit.need_studio_admin()
+    user = unit.rows.get(User, user_id) or unit.rows.first(User, name=user_id)
+    if user is None:
+        raise NotFound(f"There is no user {user_id!r}.")
+    return user
+
+
+def _user_words(body: NewUser) -> dict[str, Any]:
+    return body.model_dump(include={"name", "password", "admin"})
