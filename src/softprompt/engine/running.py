@@ -171,8 +171,8 @@ class Running:
         return news
 
     @torch.inference_mode()
-    def drop(self, ticket: int, reason: str = "cancelled") -> Answer | None:
-        """Take a row out; its answer so far, None if it is not there any more."""
+    def drop(self, ticket: int, reason: str = "cancelled") -> News | None:
+        """Take a row out with its answer so far, and text that was not told yet; None if it is not there any more."""
         for live in (*self._live, *self._done):
             if live.ticket == ticket:
                 break
@@ -183,8 +183,8 @@ class Running:
             self._done.remove(live)
         else:
             self._keep([place for place, other in enumerate(self._live) if other is not live])
-        live.text.fresh(final=True)
-        return live.answer()
+        piece = live.text.fresh(final=True)
+        return News(live.ticket, piece, live.answer())
 
     def nbytes(self) -> int:
         """Bytes that the rows' keys and values take."""

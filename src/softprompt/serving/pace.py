@@ -1,0 +1,25 @@
+"""How many prompt tokens may be read between two steps, so that rows that are being answered do not stall."""
+
+from __future__ import annotations
+
+STALL = 0.2
+"""Seconds that running rows may wait for prompts of others."""
+IDLE = 0.5
+"""Seconds of one pass while nothing runs: enough for large products, short enough for who comes next."""
+LEAST, MOST = 64, 16_384
+
+
+class Pace:
+    """Learns how fast prompts are read here."""
+
+    def __init__(self) -> None:
+        self._rate = 1000.0
+
+    def read(self, tokens: int, seconds: float) -> None:
+        """That many tokens took so long."""
+        if tokens > 0 and seconds > 0:
+            self._rate += 0.2 * (tokens / seconds - self._rate)
+
+    def budget(self, running: bool) -> int:
+        """Tokens that may be read now; the row that uses it up is still taken."""
+        return int(min(max(self._rate * (STALL if running else IDLE), LEAST), MOST))
