@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 TICK = 0.15
 """Seconds between two looks at the database."""
-GRACE: dict[Stop, float] = {"cancel": 1.5, "pause": 8.0}
+GRACE: dict[Stop, float] = {"cancel": 1.2, "pause": 8.0}
 """Seconds that a task has to stop by itself."""
 STORE_DELAY = 10.0
 """Seconds until a job is tried again whose files cannot be reached."""

@@ -11,7 +11,6 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from softprompt.errors import SoftpromptError
@@ -70,6 +69,7 @@ class Courier:
     ) -> None:
         self._store, self._run_id, self._fence = store, run_id, fence
         self._source, self._trouble = checkpoint_of(out), trouble
+        self._still = out.with_name("carried.safetensors")
         self._wanted, self._ended = threading.Event(), False
         self._last: str | None = None
         self._thread = threading.Thread(target=self._carry_all, daemon=True)
@@ -97,22 +97,19 @@ class Courier:
                 self._trouble(f"the checkpoint could not be copied to the store: {error}")
 
     def _carry(self) -> None:
-        still = self._source.with_suffix(".carried")
-        with suppress(FileNotFoundError):
-            still.unlink()
+        self._still.unlink(missing_ok=True)
         try:
-            os.link(self._source, still)  # the run may replace its checkpoint meanwhile, but not this name of it
+            os.link(self._source, self._still)  # the run may replace or delete its checkpoint, but not this name of it
         except FileNotFoundError:
             return
-        update = update_of(still)
+        update = update_of(self._still)
         key = f"{_folder(self._run_id)}/{self._fence:06d}-{update or 0:08d}.safetensors"
         if update is None or key == self._last:
             return
-        self._store.put_file(key, still)
+        self._store.put_file(key, self._still)
         if self._last is not None:
             self._store.remove(self._last)
         self._last = key
-        still.unlink()
 
 
 def _folder(run_id: str) -> str:

@@ -97,8 +97,7 @@ class _Worker:
         self._away = float("-inf")
 
     def run(self) -> None:
-        if isinstance(self.runner, LocalRunner):
-            self.runner.warm()
+        self.runner.warm()
         if not self._until_there(self._arrive):
             return
         log.info("Worker %s waits for work on %s.", self.settings.worker_id, self.settings.device)
@@ -139,6 +138,7 @@ class _Worker:
             # A mistake of ours must not end the worker; the lease runs out and the job is tried again.
             log.exception("Job %s broke off.", claim.job_id)
             self.runner.close()
+        self.runner.warm()
         self._job_id, self._pulsed = None, float("-inf")
 
     def _pulse(self) -> None:

@@ -71,6 +71,9 @@ Task = TuneTask | EvaluateTask
 
 
 class Runner(Protocol):
+    def warm(self) -> None:
+        """Get ready for a task that may come soon."""
+
     def start(self, task: Task) -> None:
         """Begin a task; the one before is over."""
 
