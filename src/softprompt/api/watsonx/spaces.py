@@ -1,0 +1,124 @@
+"""Deployment spaces as IBM's client knows them, and promotion of assets into them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from softprompt.api.context import unit_of
+from softprompt.api.watsonx.projects import storage
+from softprompt.api.watsonx.shared import NAMED, Body, Limit, Patch, listed, patched
+from softprompt.errors import UsageError
+from softprompt.storage.tables import Dataset, PromptSession, Space, TunedPrompt
+from softprompt.studio import prompt_sessions, spaces, tuned_prompts
+from softprompt.studio.access import Unit, iso
+
+router = APIRouter(tags=["watsonx: spaces"])
+
+
+class NewSpace(Body):
+    name: str
+    description: str | None = None
+    tags: list[str] | None = None
+    storage: dict[str, Any] | None = None
+    stage: dict[str, Any] | None = None
+    """{"production": true} makes a space of the stage production."""
+
+
+class Promotion(Body):
+    spaceId: str
+    projectId: str | None = None
+    assetDescription: str | None = None
+
+
+@router.get("/v2/spaces")
+def list_spaces(request: Request, limit: Limit = 100, name: str = "", cursor: str | None = None) -> dict[str, Any]:
+    with unit_of(request, write=False) as unit:
+        exact = {"name": name} if name else {}
+        page = spaces.page(unit, limit=limit, cursor=cursor, **exact)
+        return listed(request, page, lambda row: document(request, row), limit)
+
+
+@router.post("/v2/spaces", status_code=202)
+def create_space(request: Request, body: NewSpace) -> dict[str, Any]:
+    stage = body.stage or {}
+    word = stage.get("name") if stage.get("name") in ("development", "testing", "production") else None
+    with unit_of(request) as unit:
+        made = spaces.create(
+            unit,
+            body.name,
+            stage=word or ("production" if stage.get("production") else "development"),
+            description=body.description or "",
+            tags=body.tags,
+            storage=body.storage,
+        )
+        return document(request, made)
+
+
+@router.get("/v2/spaces/{space_id}")
+def get_space(request: Request, space_id: str) -> dict[str, Any]:
+    with unit_of(request, write=False) as unit:
+        return document(request, spaces.get(unit, space_id))
+
+
+@router.patch("/v2/spaces/{space_id}")
+def update_space(request: Request, space_id: str, body: Patch) -> dict[str, Any]:
+    values = patched(body, NAMED)
+    with unit_of(request) as unit:
+        return document(request, spaces.update(unit, space_id, **values))
+
+
+@router.delete("/v2/spaces/{space_id}", status_code=202)
+def delete_space(request: Request, space_id: str) -> dict[str, str]:
+    with unit_of(request) as unit:
+        spaces.delete(unit, space_id)
+    return {"id": space_id, "state": "deleted"}
+
+
+@router.post("/projects/api/rest/catalogs/assets/{asset_id}/promote")
+def promote(request: Request, asset_id: str, body: Promotion) -> dict[str, Any]:
+    """A tuned prompt or a prompt template of a project, again in a space."""
+    with unit_of(request) as unit:
+        promoted = _promoted(unit, asset_id, body)
+        return {"promotedAsset": {"asset_id": promoted.id, "space_id": promoted.space_id, "name": promoted.name}}
+
+
+def _promoted(unit: Unit, asset_id: str, body: Promotion) -> TunedPrompt | PromptSession:
+    if unit.rows.get(Dataset, asset_id) is not None:
+        unit.get(Dataset, asset_id, need="viewer")
+        raise UsageError("Data assets stay in their project. What can be promoted: tuned prompts and prompt templates.")
+    if unit.rows.get(PromptSession, asset_id) is None:
+        return tuned_prompts.promote(unit, asset_id, body.spaceId, description=body.assetDescription)
+    session = unit.get(PromptSession, asset_id, need="viewer")
+    return prompt_sessions.create(
+        unit,
+        spaces.get(unit, body.spaceId),
+        session.name,
+        mode=session.mode,
+        model_id=session.model_id,
+        content=session.content,
+        description=session.description if body.assetDescription is None else body.assetDescription,
+        tags=session.tags,
+    )
+
+
+def document(request: Request, space: Space) -> dict[str, Any]:
+    stage: dict[str, Any] = {"name": space.stage, "production": space.stage == "production"}
+    return {
+        "metadata": {
+            "id": space.id,
+            "url": f"/v2/spaces/{space.id}",
+            "created_at": iso(space.created_at),
+            "updated_at": iso(space.updated_at),
+            "creator_id": space.created_by or "studio",
+        },
+        "entity": {
+            "name": space.name,
+            "description": space.description,
+            "tags": space.tags,
+            "stage": stage,
+            "storage": storage(request, space.id),
+            "status": {"state": "active"},
+        },
+    }
