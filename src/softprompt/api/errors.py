@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import math
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from softprompt import __version__
 from softprompt.errors import Busy, SoftpromptError, Unauthenticated
+from softprompt.ui.pages.problem import problem
 
 log = logging.getLogger("softprompt.api")
 MORE_INFO = "https://github.com/softprompt/softprompt/blob/main/docs/api.md#errors"
+WATSONX = ("/ml/", "/v2/", "/wx/", "/transactional/", "/icp4d-api/", "/identity/", "/projects/")
+PAGES = ("/lab", "/data", "/tuning", "/deployments", "/models", "/account", "/sign-", "/home")
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -22,22 +27,22 @@ def install(app: FastAPI) -> None:
     """Every error that leaves a route becomes an answer."""
 
     @app.exception_handler(SoftpromptError)
-    async def known(request: Request, error: SoftpromptError) -> JSONResponse:
+    async def known(request: Request, error: SoftpromptError) -> Response:
         return answer(request, error.status, error.code, str(error), _headers(error))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         return answer(request, 400, "invalid_request", sentence(error))
 
     @app.exception_handler(HTTPException)
-    async def other(request: Request, error: HTTPException) -> JSONResponse:
+    async def other(request: Request, error: HTTPException) -> Response:
         words = {404: f"There is nothing at {request.url.path}.", 405: f"{request.method} is not known here."}
         message = words.get(error.status_code, str(error.detail))
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
         return answer(request, error.status_code, code, message, dict(error.headers or {}))
 
     @app.exception_handler(Exception)
-    async def unknown(request: Request, error: Exception) -> JSONResponse:
+    async def unknown(request: Request, error: Exception) -> Response:
         log.exception("%s %s failed", request.method, request.url.path)
         message = (
             "Something went wrong inside the studio; its log says what, under the request id. Nothing was changed."
@@ -45,11 +50,14 @@ def install(app: FastAPI) -> None:
         return answer(request, 500, "internal", message)
 
 
-def answer(
-    request: Request, status: int, code: str, message: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """An error in the shape of the wire that the request came by."""
+def answer(request: Request, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
+    """An error in the shape of the wire that the request came by; for people with browsers, a page."""
     request_id = getattr(request.state, "request_id", "")
+    if is_page(request.url.path) and "text/html" in request.headers.get("accept", ""):
+        if status == Unauthenticated.status:
+            after = quote(request.url.path) if request.method == "GET" else "/"
+            return RedirectResponse(f"/sign-in?after={after}", 303)
+        return Response(problem(__version__, status, message, request_id), status, headers, "text/html; charset=utf-8")
     body = document(wire_of(request.url.path), status, code, message, request_id)
     return JSONResponse(body, status, headers={"x-request-id": request_id, **(headers or {})})
 
@@ -57,7 +65,12 @@ def answer(
 def wire_of(path: str) -> str:
     if path.startswith("/v1/"):
         return "openai"
-    return "studio" if path == "/" or path.startswith(("/api", "/healthz", "/readyz", "/metrics", "/ui")) else "watsonx"
+    return "watsonx" if path.startswith(WATSONX) else "studio"
+
+
+def is_page(path: str) -> bool:
+    """Whether a person looks at what is there, with a browser."""
+    return path == "/" or path.startswith(PAGES)
 
 
 def document(wire: str, status: int, code: str, message: str, request_id: str) -> dict[str, Any]:

@@ -1,0 +1,129 @@
+"""The few parts that pages are made of. Everything a person wrote is escaped by htpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import htpy as h
+
+from softprompt.ui.layout import Frame, csrf_field
+
+
+def badge(state: str) -> h.Element:
+    """A state as a coloured word."""
+    return h.span(class_=f"badge {state}")[state]
+
+
+def facts(items: Iterable[tuple[str, h.Node]]) -> h.Element:
+    """Numbers large, their names small."""
+    return h.div(".facts")[[h.div(".fact")[h.b[value], h.span[name]] for name, value in items]]
+
+
+def bars(counts: Mapping[str, int | float], *, most: int = 20, share: bool = False) -> h.Element:
+    """A bar for each name, the largest first."""
+    top = sorted(counts.items(), key=lambda item: -item[1])[:most]
+    largest = max((value for _, value in top), default=1) or 1
+    shown = [
+        h.div(".bar")[
+            h.span(".name", title=name)[name],
+            h.span(".meter")[h.i(style=f"width:{100 * value / largest:.1f}%")],
+            h.span(".count")[f"{value:.0%}" if share else f"{value:,}"],
+        ]
+        for name, value in top
+    ]
+    rest = len(counts) - len(top)
+    return h.div(".bars")[shown, h.p(".faint.small")[f"and {rest} more"] if rest > 0 else None]
+
+
+def meter(done: float, label: str) -> h.Element:
+    """How much of something is done, from 0 to 1."""
+    percent = f"{100 * min(max(done, 0), 1):.1f}"
+    return h.div(
+        ".meter", role="progressbar", aria_label=label, aria_valuenow=percent, aria_valuemin="0", aria_valuemax="100"
+    )[h.i(style=f"width:{percent}%")]
+
+
+def table(head: Sequence[tuple[str, bool]], rows: Sequence[Sequence[h.Node]], label: str) -> h.Element:
+    """A table; each head cell is (words, whether numbers stand below)."""
+    cells = [h.th(".num" if number else "", scope="col")[words] for words, number in head]
+    body = [h.tr[[h.td(".num" if head[i][1] else "")[cell] for i, cell in enumerate(row)]] for row in rows]
+    return h.div(".scroll", tabindex="0", role="region", aria_label=label)[h.table[h.thead[h.tr[cells]], h.tbody[body]]]
+
+
+def empty(title: str, words: str, action: h.Node = None) -> h.Element:
+    """What stands where nothing is yet: what to do first."""
+    return h.div(".card.empty")[h.h2[title], h.p[words], action]
+
+
+def button(words: str, href: str, *, primary: bool = False) -> h.Element:
+    return h.a(class_="button primary" if primary else "button", href=href)[words]
+
+
+def action(
+    frame: Frame, words: str, where: str, *, style: str = "", fields: Mapping[str, str] | None = None
+) -> h.Element:
+    """A button that changes something: a form of its own, so that it works without scripts."""
+    hidden = [h.input(type="hidden", name=name, value=value) for name, value in (fields or {}).items()]
+    return h.form(method="post", action=where)[csrf_field(frame), hidden, h.button(class_=f"button {style}")[words]]
+
+
+def field(label: str, control: h.Node, help: str = "") -> h.Element:
+    """A control under its name, with a line of help."""
+    return h.label(".field")[h.span[label], control, h.span(".help")[help] if help else None]
+
+
+def select(name: str, options: Iterable[tuple[str, str]], chosen: str = "", **attributes: Any) -> h.Element:
+    return h.select(name=name, **attributes)[
+        [h.option(value=value, selected=value == chosen)[words] for value, words in options]
+    ]
+
+
+def notice(kind: str, title: str, words: h.Node = None, action: h.Node = None) -> h.Element:
+    """note, warn or error."""
+    return h.div(class_=kind, role="status" if kind == "note" else "alert")[h.strong[title], words, action]
+
+
+def code(text: str) -> h.Element:
+    """A piece of code with a button that copies it."""
+    return h.div(".copy")[h.pre[h.code[text]], h.button(".button.js-only", type="button", data_copy="")["Copy"]]
+
+
+def when(moment: datetime | None, now: datetime | None = None) -> h.Node:
+    """A moment in words, exactly on hover."""
+    if moment is None:
+        return "–"
+    exact = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return h.time(datetime=moment.isoformat(), title=exact)[ago(moment, now)]
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {word}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def lasting(seconds: float | None) -> str:
+    """A length of time in words."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    value = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return ""
