@@ -14,7 +14,9 @@ SILENT = 30.0
 
 
 def arrive(rows: Rows, worker_id: str, *, host: str, pid: int, device: str) -> WorkerRow:
-    return rows.add(WorkerRow(id=worker_id, host=host, pid=pid, device=device, heartbeat_at=now()))
+    """A worker is there; said twice, it is there once."""
+    there = rows.get(WorkerRow, worker_id)
+    return there or rows.add(WorkerRow(id=worker_id, host=host, pid=pid, device=device, heartbeat_at=now()))
 
 
 def pulse(rows: Rows, worker_id: str, job_id: str | None = None) -> None:

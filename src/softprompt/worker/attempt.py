@@ -27,6 +27,8 @@ TICK = 0.15
 """Seconds between two looks at the database."""
 GRACE: dict[Stop, float] = {"cancel": 1.2, "pause": 8.0}
 """Seconds that a task has to stop by itself."""
+CARRY = 5.0
+"""Seconds that the last checkpoint may take to the store."""
 STORE_DELAY = 10.0
 """Seconds until a job is tried again whose files cannot be reached."""
 
@@ -104,7 +106,7 @@ class Attempt:
             return self._listen(courier)
         finally:
             if courier is not None:
-                courier.end()
+                courier.end(0.0 if self._wish == "cancel" else CARRY)
 
     def _listen(self, courier: Courier | None) -> Message:
         while True:

@@ -7,7 +7,6 @@ Reads nothing of them but the number of the update, from the header.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -79,7 +78,7 @@ class Courier:
         """There is a new checkpoint."""
         self._wanted.set()
 
-    def end(self, seconds: float = 10.0) -> None:
+    def end(self, seconds: float) -> None:
         """Carry what waits, but not for longer than that."""
         self._ended = True
         self._wanted.set()
@@ -97,9 +96,8 @@ class Courier:
                 self._trouble(f"the checkpoint could not be copied to the store: {error}")
 
     def _carry(self) -> None:
-        self._still.unlink(missing_ok=True)
         try:
-            os.link(self._source, self._still)  # the run may replace or delete its checkpoint, but not this name of it
+            shutil.copyfile(self._source, self._still)  # the run may replace or delete its own at any time
         except FileNotFoundError:
             return
         update = update_of(self._still)

@@ -57,19 +57,20 @@ class Journal:
             return True
         if time.monotonic() < self._next and not at_once:
             return False
+        count = len(self._waiting)  # other threads may add meanwhile
         try:
-            self._write()
+            self._write(count)
         except (Unavailable, StorageFull) as error:
             log.warning("%d events wait: %s", len(self._waiting), error)
             self._next = time.monotonic() + PATIENCE
             return False
-        self._waiting.clear()
+        del self._waiting[:count]
         self._next = time.monotonic() + INTERVAL
         return True
 
-    def _write(self) -> None:
+    def _write(self, count: int) -> None:
         with self._queue.unit(self._claim) as held:
-            told = [(at, event["event"], _without_kind(event)) for at, event in self._waiting]
+            told = [(at, event["event"], _without_kind(event)) for at, event in self._waiting[:count]]
             tell_all(held.rows, self._claim.subject_id, told)
             if isinstance(held.subject, TuningRun) and self._progress:
                 held.subject.progress = dict(self._progress)

@@ -1,0 +1,96 @@
+"""Migrations on both databases: they make exactly the tables of the code, once, whoever calls them, and keep rows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+from softprompt.storage import people, tables, work  # noqa: F401  (they fill the metadata)
+from softprompt.storage.database import Database, _alembic
+from softprompt.storage.rows import Rows
+from softprompt.storage.tables import Project, RunEvent, TuningRun
+from softprompt.storage.types import Base, now
+from softprompt.storage.work import Job
+
+REVISIONS = [revision.revision for revision in ScriptDirectory.from_config(_alembic()).walk_revisions()]
+
+
+@pytest.fixture
+def empty(empty_database_url: str) -> Iterator[Database]:
+    opened = Database(empty_database_url)
+    yield opened
+    opened.close()
+
+
+def test_migrations_make_the_tables_of_the_code(empty: Database) -> None:
+    empty.upgrade()
+    with empty.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_an_upgrade_done_twice_is_done_once(empty: Database) -> None:
+    assert empty.revision() is None
+    empty.upgrade()
+    empty.upgrade()
+    assert empty.revision() == Database.newest_revision() == REVISIONS[0]
+
+
+def test_processes_may_upgrade_at_once(empty: Database, empty_database_url: str) -> None:
+    code = (
+        "import sys; from softprompt.storage.database import Database\n"
+        "database = Database(sys.argv[1]); database.upgrade(); database.close()"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, empty_database_url]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    outcomes = [(process.communicate(timeout=60)[1], process.returncode) for process in both]
+    assert outcomes == [("", 0)] * 3
+    assert empty.revision() == Database.newest_revision()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_rows_live_through_an_upgrade_from_any_revision(empty: Database, revision: str) -> None:
+    empty.upgrade(revision)
+    began = now()
+    with empty.write() as session:
+        rows = Rows(session)
+        project = rows.add(Project(name="Käufe — 売上", tags=["a", "b"]))
+        run = rows.add(
+            TuningRun(
+                name="r (1)",
+                project_id=project.id,
+                experiment_id="e",
+                number=1,
+                model_id="m",
+                dataset_id="d",
+                config={"epochs": 3, "learning_rate": 0.25},
+                progress={"eta_seconds": None},
+            )
+        )
+        rows.add(Job(kind="tune", subject_id=run.id, project_id=project.id))
+        rows.add(RunEvent(run_id=run.id, at=began, kind="Note", data={"text": 'quoted " and \\ and \u0001'}))
+    empty.upgrade()
+    with empty.read() as session:
+        rows = Rows(session)
+        (there,) = rows.all(Project)
+        (back,) = rows.all(TuningRun)
+        (event,) = rows.all(RunEvent, sort="id")
+        assert (there.name, there.tags, there.deleted_at) == ("Käufe — 売上", ["a", "b"], None)
+        assert (back.config, back.progress) == ({"epochs": 3, "learning_rate": 0.25}, {"eta_seconds": None})
+        assert (event.at, event.data) == (began, {"text": 'quoted " and \\ and \u0001'})
+        assert rows.count(Job, state="queued") == 1
+
+
+def test_every_constraint_has_a_name(empty: Database) -> None:
+    """SQLite changes a table by copying it; a constraint without a name would be lost on the way."""
+    empty.upgrade()
+    inspector = inspect(empty.engine)
+    for table in Base.metadata.tables:
+        assert all(found["name"] for found in inspector.get_unique_constraints(table)), table
