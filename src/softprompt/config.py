@@ -87,6 +87,11 @@ def api_key_from_environment() -> str | None:
     return os.environ.get("SOFTPROMPT_API_KEY") or None
 
 
+def ca_file_from_environment() -> str | None:
+    """Certificates that the command line trusts when it speaks to a studio."""
+    return os.environ.get("SOFTPROMPT_CA_FILE") or None
+
+
 def vllm_key_from_environment() -> str | None:
     """The key with which the serving host speaks to a vLLM server."""
     return os.environ.get("SOFTPROMPT_VLLM_KEY") or None

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from softprompt import __version__
-from softprompt.errors import SoftpromptError
+from softprompt.errors import SoftpromptError, UsageError
 
 COMMANDS = {
     "models": "Foundation models: list, show, pull.",
@@ -28,18 +28,29 @@ COMMANDS = {
     "import": "Bring in a prompt from PEFT or caikit.",
     "demo": "The whole lab on the sample task: check, tune, prove.",
     "up": "Start a whole studio on this machine.",
+    "datasets": "Datasets of a studio: list, show, upload.",
+    "runs": "Tuning runs of a studio: start, watch, cancel, list.",
+    "prompts": "Tuned prompts of a studio: list, show, download.",
+    "deployments": "What answers under which name: create, list, delete.",
     "status": "What of a studio runs.",
     "keys": "API keys and sign-in links of a studio.",
+    "doctor": "What is wrong with a studio or this machine, and what to do.",
+    "backup": "Everything of a studio into one file, while it runs.",
+    "restore": "A studio from such a file.",
     "web": "One web process of a studio.",
     "worker": "One process that tunes.",
     "serve": "One process that generates.",
 }
 """Name of the command and its line in the help. The module has the same name and an `app`, or a function `command`."""
 
+OF_A_STUDIO = ("datasets", "runs", "prompts", "deployments")
+"""Commands that also speak to a running studio elsewhere: `softprompt --url URL …`."""
+
 _MODULES = {"import": "import_prompt"}
 """Commands whose name cannot be a module's."""
 
 _INTERRUPTED = 130
+_KEY = "SOFTPROMPT_API_KEY"
 
 
 class LazyGroup(TyperGroup):
@@ -87,11 +98,20 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
     ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help=f"A running studio, for {', '.join(OF_A_STUDIO)}; key: {_KEY}."),
+    ] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Do not check the certificate of --url.")] = False,
 ) -> None:
     """Tune soft prompts for frozen foundation models, prove them on held-out data and use them."""
+    if (url or insecure) and context.invoked_subcommand not in OF_A_STUDIO:
+        raise UsageError(f"--url: `softprompt {context.invoked_subcommand}` works on this machine. Leave --url out.")
+    context.obj = {"url": url, "insecure": insecure}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
