@@ -17,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
@@ -73,14 +73,31 @@ class Database:
             else:
                 connection.execute(text("SELECT pg_advisory_lock(727274)"))
             try:
-                config = _alembic()
-                config.attributes["connection"] = connection
-                command.upgrade(config, revision)
+                migrate(connection, revision)
                 connection.commit()
             finally:
                 if not self.sqlite:
                     connection.execute(text("SELECT pg_advisory_unlock(727274)"))
                     connection.commit()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection that sees all data as of one moment, however long it is used; writers go on."""
+        level = {} if self.sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with _explained(), self.engine.connect() as connection:
+            yield connection.execution_options(**level)
+
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """A connection for changing the tables themselves, in one transaction; everybody else waits."""
+        with _explained(), self.engine.connect() as connection:
+            if self.sqlite:
+                connection = connection.execution_options(softprompt_write=True)
+            else:
+                connection.execute(text("SELECT pg_advisory_xact_lock(727274)"))
+                connection.execute(text("SET LOCAL lock_timeout = '20s'"))
+            yield connection
+            connection.commit()
 
     def revision(self) -> str | None:
         """Of the tables as they are."""
@@ -93,6 +110,18 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Bring the tables behind a connection to a revision, inside its transaction."""
+    config = _alembic()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def knows_revision(revision: str) -> bool:
+    """Whether this version can make tables of that revision."""
+    return revision in {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
 
 
 def _alembic() -> Config:

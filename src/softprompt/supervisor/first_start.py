@@ -11,11 +11,11 @@ from softprompt.studio.access import Office, Unit
 from softprompt.studio.people import LINK_LIFE
 
 SAMPLES = (
-    ("Complaints", "v1.jsonl", "Customer complaints and the departments that answer them: the first rows."),
-    ("Complaints", "v2.jsonl", "The same task with more rows."),
-    ("Complaints, test", "test.jsonl", "Rows to measure on; none of them stands in the training rows."),
+    ("Complaints v1", "v1.jsonl", "Customer complaints and the departments that must act: the better training rows."),
+    ("Complaints v2", "v2.jsonl", "The same task as a database has it: mostly single departments."),
+    ("Complaints test", "test.jsonl", "16 rows of every answer to measure on; none stands in the training rows."),
 )
-"""Name, file below examples/complaints, description. Two files of one name become two versions."""
+"""Name, file below examples/complaints, description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def add_samples(office: Office, folder: Path) -> list[str]:
             dataset = datasets.create(
                 unit, projects.sandbox(unit), name, found, description=description, file_name=file, tags=["sample"]
             )
-            added.append(f"{dataset.name} (version {dataset.version}, {dataset.rows} rows)")
+            added.append(f"{dataset.name} ({dataset.rows} rows)")
     return added
 
 
