@@ -45,6 +45,7 @@ async def load(request: Request) -> Response:
         return await run_in_threadpool(_listed, request, str(error), error.status)
     finally:
         path.unlink(missing_ok=True)
+        await form.close()
     return go(f"/data/{dataset_id}")
 
 

@@ -59,6 +59,7 @@ async def form_of(request: Request) -> FormData:
     caller = caller_of(request)
     token = str(form.get("csrf", ""))
     if caller.csrf is not None and not hmac.compare_digest(caller.csrf.encode(), token.encode()):
+        await form.close()
         raise Forbidden("This form is from an older page. Load the page again, then send it.")
     caller.checked = True
     return form
