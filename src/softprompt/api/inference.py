@@ -202,6 +202,11 @@ class EventStream(StreamingResponse):
         super().__init__(content, headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         self._streams = streams
 
+    async def listen_for_disconnect(self, receive: Receive) -> None:
+        """As the base class, but the work ends at once: a task that always has a next piece is not canceled soon."""
+        await super().listen_for_disconnect(receive)
+        await self._streams.aclose()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
@@ -305,9 +310,7 @@ def _named(unit: Unit, name: str) -> Behind:
     except ModelUnknown:
         raise ModelUnknown(f"There is no model {name!r} here. The list of models shows what you may ask.") from None
     if not model.available:
-        raise ModelUnknown(
-            f"{model.label} does not lie on this machine. `softprompt models pull {model.id}` brings it."
-        )
+        raise ModelUnknown(f"{model.label} is not on this machine. `softprompt models pull {model.id}` brings it.")
     return Behind(model.id, Target(model_id=model.name, prompt=None))
 
 

@@ -168,12 +168,10 @@ def _watsonx(place: _Place) -> Snippet:
 def _library(place: _Place) -> Snippet:
     """The tuned prompt itself, taken home: it answers without the studio."""
     code = [
-        f"curl --fail-with-body {shlex.quote(f'{place.url}/api/prompts/{place.prompt_id}/file')} \\",
-        f'  -H "Authorization: Bearer ${KEY}" -o prompt.zip',
-        "python -m zipfile -e prompt.zip prompt",
+        f"softprompt --url {shlex.quote(place.url)} prompts download {place.prompt_id} --out prompt",
         f"softprompt generate prompt {shlex.quote(SAMPLE)}",
     ]
-    note = f"Fetches the tuned prompt and answers on this machine, with the foundation model here. {_secret()}"
+    note = f"Fetches the tuned prompt and answers with the foundation model of this machine. {_secret()}"
     return {
         "client": "softprompt",
         "language": "sh",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -129,8 +131,10 @@ class LiveStudio:
         with self.office.unit(SYSTEM) as unit:
             return deployments.create(unit, self.project, name, serving=serving, model_id=model_id).id
 
-    def deploy_prompt(self, name: str, model_id: str, serving: str | None = None, **columns: Any) -> str:
-        """Put a tuned prompt without files behind a serving name; the deployment's id."""
+    def deploy_prompt(
+        self, name: str, model_id: str, serving: str | None = None, folder: Path | None = None, **columns: Any
+    ) -> str:
+        """Put a tuned prompt (of a folder, or without files) behind a serving name; the deployment's id."""
         from softprompt.storage.tables import TunedPrompt
         from softprompt.studio import deployments
 
@@ -138,6 +142,8 @@ class LiveStudio:
             values = {"key": f"prompts/{name}", "virtual_tokens": 3, **columns}
             prompt = TunedPrompt(project_id=self.project.id, name=name, model_id=model_id, **values)
             unit.rows.add(prompt)
+            if folder is not None:
+                prompt.size = unit.store.put_folder(prompt.key, folder)
             return deployments.create(unit, self.project, name, serving=serving, prompt_id=prompt.id).id
 
     def add_model(self, model_id: str, folder: Path) -> str:
@@ -192,6 +198,25 @@ def live_studio(data_dir: Path, backend: Backend, *, tls: bool = False, **settin
 
 
 @contextmanager
+def serving_process(data_dir: Path, *models: str) -> Iterator[None]:
+    """A serving host of its own process for a studio, until the block ends; ask it with `discovery.DiscoveredHost`."""
+    from softprompt.serving import discovery
+
+    wanted = [part for model in models for part in ("--model", model)]
+    command = [sys.executable, "-m", "softprompt", "serve", "--data-dir", str(data_dir), *wanted]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        ready = lambda: process.poll() is not None or discovery.read(data_dir) is not None  # noqa: E731
+        wait_until(ready, "the serving host does not start", 6 * PATIENCE)
+        if process.poll() is not None:
+            raise RuntimeError(f"the serving host ended with {process.returncode}")
+        yield
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+@contextmanager
 def _running(servers: list[Any]) -> Iterator[None]:
     """All in one event loop, as they are in a real studio: a backend's connections belong to one."""
 
@@ -241,9 +266,11 @@ def _echo(work: Work, text: str) -> Done:
     ends = [output.find(stop) + len(stop) for stop in work.config.stop if stop in output]
     if ends:
         output, reason = output[: min(ends)], "stop_sequence"
-    kept: list[str] = []
-    while len("".join(kept)) < len(output):
-        kept.append(words[len(kept)])
+    kept, length = [], 0
+    for word in words:
+        if length < len(output):
+            kept.append(word)
+            length += len(word)
     top = (work.details or 0) * (("other", -3.0),)
     tokens = [TokenDetail(word, -0.25 * (number + 1), 1, top) for number, word in enumerate(kept)]
     if reason == "eos_token":

@@ -16,9 +16,11 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from softprompt.api.studio.shapes import check_storable
 from softprompt.params import GenerateConfig
 from softprompt.serving.protocol import Way
 
@@ -107,6 +109,12 @@ class Request(BaseModel):
     metadata: Ignored = None
     store: Ignored = None
     service_tier: Ignored = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _readable(cls, value: Any) -> Any:
+        check_storable(value)  # half a character cannot be written back either
+        return value
 
     @field_validator("stream_options")
     @classmethod

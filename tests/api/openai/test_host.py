@@ -1,0 +1,185 @@
+"""The whole way: the real client, the studio, a serving host of its own process, and what the engine says itself."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from openai import AsyncOpenAI, OpenAI
+
+from softprompt.data.template import Template
+from softprompt.engine.artifact import TunedPrompt, base_of
+from softprompt.engine.loading import load_model
+from softprompt.engine.readout import LabelReadout
+from softprompt.engine.soft_prompt import SoftPrompt
+from softprompt.params import GenerateConfig
+from softprompt.serving.discovery import DiscoveredHost
+from softprompt.testing.live import LiveStudio, live_studio, serving_process
+from softprompt.workbench.respond import Responder
+
+from .conftest import MODEL, client_of
+
+if TYPE_CHECKING:
+    from softprompt.engine.backbone import Backbone
+
+LABELS = ("Service", "Warehouse", "Marketing")
+TEXTS = [f"lamp {number} broke" for number in range(16)]
+
+
+@pytest.fixture(scope="module")
+def backbone(tiny_folder: Callable[..., Path]) -> Backbone:
+    return load_model(tiny_folder())
+
+
+@pytest.fixture(scope="module")
+def tuned(backbone: Backbone) -> dict[str, TunedPrompt]:
+    """Vectors drawn at random; `labels` has a readout."""
+    chance = torch.Generator().manual_seed(5)
+    size = backbone.hidden_size
+    vectors = [SoftPrompt(prefix=0.15 * torch.randn(4, size, generator=chance)) for _ in range(3)]
+    readout = LabelReadout(
+        labels=LABELS,
+        layers=(1, 2),
+        places=("mean", "last"),
+        center=torch.zeros(4 * size),
+        scale=torch.ones(4 * size),
+        weight=torch.randn(3, 4 * size, generator=chance),
+        bias=torch.zeros(3),
+        template=Template("{{input}}\nDepartment: "),
+        prompt=vectors[2],
+    )
+    common: dict[str, Any] = {"base": base_of(backbone), "template": Template(), "task": "classification"}
+    return {
+        "text": TunedPrompt(name="text", prompt=vectors[0], labels=(), **common),
+        "labels": TunedPrompt(name="labels", prompt=vectors[1], labels=LABELS, readout=readout, **common),
+    }
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[..., Path], tuned: dict[str, TunedPrompt]
+) -> Iterator[LiveStudio]:
+    """`text` and `labels` are tuned prompts, `plain` is the model alone."""
+    home, folders = tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("prompts")
+    with serving_process(home, str(tiny_folder())), live_studio(home, DiscoveredHost(home)) as running:
+        running.add_model(MODEL, tiny_folder())
+        running.deploy_model("Plain", MODEL, "plain")
+        for name, prompt in tuned.items():
+            prompt.save(folders / name)
+            answers_by = "readout" if prompt.readout else "text"
+            running.deploy_prompt(name, MODEL, name, folders / name, answers_by=answers_by)
+        yield running
+
+
+@pytest.fixture
+def client(served: LiveStudio) -> Iterator[OpenAI]:
+    with client_of(served) as made:
+        yield made
+
+
+def test_answers_are_those_of_the_engine(client: OpenAI, backbone: Backbone, tuned: dict[str, TunedPrompt]) -> None:
+    expected = Responder.of(backbone, tuned["text"]).answer(TEXTS, GenerateConfig(max_new_tokens=12))
+    answer = client.completions.create(model="text", prompt=TEXTS, temperature=0, max_tokens=12, logprobs=2)
+    assert [choice.text for choice in answer.choices] == [e.output for e in expected]
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == sum(e.input_tokens for e in expected)
+    assert answer.usage.completion_tokens == sum(e.generated_tokens for e in expected)
+    assert answer.usage.prompt_tokens_details.virtual_tokens == 4 * len(TEXTS)
+    for choice, known in zip(answer.choices, expected, strict=True):
+        assert choice.logprobs is not None
+        assert choice.finish_reason == ("length" if known.stop_reason == "max_tokens" else "stop")
+        assert choice.softprompt["confidence"] == pytest.approx(known.confidence, rel=1e-3)
+        told = choice.logprobs.token_logprobs
+        if choice.finish_reason == "length":
+            assert math.exp(sum(told)) == pytest.approx(known.confidence, rel=1e-2)
+        assert len(told) == len(choice.logprobs.tokens) == len(choice.logprobs.text_offset)
+        assert all(1 <= len(top) <= 2 for top in choice.logprobs.top_logprobs)  # half characters look alike
+
+
+def test_a_stream_adds_up_to_the_whole_answer(client: OpenAI) -> None:
+    for name in ("text", "plain"):
+        asked: Any = {"model": name, "prompt": TEXTS[0], "temperature": 0, "max_tokens": 30}
+        whole = client.completions.create(**asked)
+        chunks = list(client.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+        assert "".join(chunk.choices[0].text for chunk in chunks[:-1]) == whole.choices[0].text
+        assert chunks[-2].choices[0].finish_reason == whole.choices[0].finish_reason
+        assert chunks[-1].usage == whole.usage
+
+
+def test_a_stop_text_ends_stream_and_answer_alike(client: OpenAI) -> None:
+    asked: Any = {"model": "text", "prompt": TEXTS[0], "temperature": 0, "max_tokens": 30}
+    said = client.completions.create(**asked).choices[0].text
+    stop = said[3:5]
+    before = said[: said.find(stop)]
+    whole = client.completions.create(**asked, stop=stop).choices[0]
+    assert (whole.text, whole.finish_reason) == (before, "stop")
+    assert "".join(c.choices[0].text for c in client.completions.create(**asked, stop=[stop], stream=True)) == before
+
+
+def test_a_seed_repeats_a_draw(client: OpenAI) -> None:
+    asked: Any = {"model": "text", "prompt": TEXTS[0], "max_tokens": 20}
+    first = client.completions.create(**asked)
+    seed = first.choices[0].softprompt["seed"]
+    assert client.completions.create(**asked, seed=seed).choices[0].text == first.choices[0].text
+
+
+def test_a_label_readout_answers_on_this_wire(
+    client: OpenAI, backbone: Backbone, tuned: dict[str, TunedPrompt]
+) -> None:
+    (expected,) = Responder.of(backbone, tuned["labels"]).answer(TEXTS[:1])
+    turns: list[Any] = [{"role": "user", "content": TEXTS[0]}]
+    choice = client.chat.completions.create(model="labels", messages=turns).choices[0]
+    assert choice.message.content == expected.output
+    assert choice.softprompt["confidence"] == pytest.approx(expected.confidence, rel=1e-4)
+    assert set(choice.softprompt["labels"]) == set(LABELS)
+    streamed = list(client.chat.completions.create(model="labels", messages=turns, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == expected.output
+    text = client.completions.create(
+        model="labels", prompt=TEXTS[0], temperature=0, extra_body={"softprompt": {"way": "text"}}
+    )
+    assert text.choices[0].softprompt["stop_reason"] != "label"
+
+
+def test_a_chat_with_a_foundation_model(client: OpenAI) -> None:
+    turns: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
+    answer = client.chat.completions.create(model=MODEL, messages=turns, temperature=0, max_completion_tokens=5)
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens > len("Be brief.Hello")
+    assert answer.usage.prompt_tokens_details.virtual_tokens == 0
+
+
+def test_sixteen_at_once_say_what_they_say_alone(served: LiveStudio, client: OpenAI) -> None:
+    names = ["text", "labels", "plain", MODEL] * 4
+
+    def asked(number: int) -> dict[str, Any]:
+        return {"model": names[number], "prompt": TEXTS[number], "temperature": 0, "max_tokens": 12}
+
+    async def together() -> list[str]:
+        async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key=served.key, max_retries=0) as crowd:
+            answers = await asyncio.gather(*(crowd.completions.create(**asked(number)) for number in range(16)))
+            return [answer.choices[0].text for answer in answers]
+
+    alone = [client.completions.create(**asked(number)).choices[0].text for number in range(16)]
+    assert asyncio.run(together()) == alone
+
+
+def test_our_own_interface_says_the_same(served: LiveStudio, client: OpenAI) -> None:
+    import httpx
+
+    headers = {"authorization": f"Bearer {served.key}"}
+    body = {"deployment": "text", "input": TEXTS[:3], "parameters": {"max_new_tokens": 12}, "details": 1}
+    ours = httpx.post(f"{served.url}/api/generate", json=body, headers=headers).json()["results"]
+    theirs = client.completions.create(model="text", prompt=TEXTS[:3], temperature=0, max_tokens=12).choices
+    assert [result["output"] for result in ours] == [choice.text for choice in theirs]
+    assert all(len(result["tokens"]) == result["generated_tokens"] for result in ours)
+    counted = httpx.post(
+        f"{served.url}/api/tokenize", json={"deployment": "text", "input": "It hums."}, headers=headers
+    ).json()["results"][0]
+    assert counted["virtual_tokens"] == 4
+    assert counted["count"] == len(counted["tokens"])
+    assert counted["count"] > len("It hums.")
