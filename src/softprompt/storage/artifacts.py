@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import NotFound, StorageFull, Unavailable, UsageError
+from softprompt.errors import NotFound, SoftpromptError, StorageFull, Unavailable, UsageError
 
-_KEY = re.compile(r"^[a-z0-9_-]+(/[A-Za-z0-9][A-Za-z0-9._-]*)+$")
+_KEY = re.compile(r"[a-z0-9_-]+(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 _LIST = "folder.json"
 
 
@@ -183,7 +183,7 @@ def _remote(url: str) -> tuple[Any, str]:
 
 
 def _check(key: str) -> None:
-    if not _KEY.match(key) or ".." in key:
+    if not _KEY.fullmatch(key) or ".." in key:
         raise NotFound(f"{key!r} is no key of a stored file.")
 
 
@@ -245,3 +245,10 @@ def _explained(url: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(f"There is no room left in {url}. Make room and try again; nothing was lost.") from error
         raise Unavailable(f"The file store {url} does not answer: {error}.") from error
+    except SoftpromptError:
+        raise
+    except Exception as error:
+        if "://" not in url:
+            raise
+        # Clients of object stores raise errors of their own for what a file system says with OSError.
+        raise Unavailable(f"The file store {url} does not answer: {type(error).__name__}: {error}.") from error

@@ -15,6 +15,8 @@ from softprompt.storage.tables import Dataset, Evaluation, RunEvent, TunedPrompt
 from softprompt.storage.types import Base
 from softprompt.storage.work import Job, WorkerRow
 
+_left_key = TuningRun.results["prompt_key"].as_string()
+
 
 def deleted_before(session: Session, table: type[Base], moment: datetime, limit: int) -> Sequence[str]:
     """Ids of nouns that were hidden before a moment."""
@@ -49,7 +51,9 @@ def needed(session: Session, keys: Collection[str]) -> set[str]:
     wanted = list(keys)
     datasets = session.scalars(select(Dataset.key).where(Dataset.key.in_(wanted)))
     prompts = session.scalars(select(TunedPrompt.key).where(TunedPrompt.key.in_(wanted)))
-    return {key for key in (*datasets, *prompts) if key is not None}
+    # A run whose prompt a person may still make into a noun has nothing but the key.
+    waiting = session.scalars(select(_left_key).where(_left_key.in_(wanted)))
+    return {key for key in (*datasets, *prompts, *waiting) if key is not None}
 
 
 def unfinished(session: Session, subject_ids: Collection[str]) -> set[str]:
