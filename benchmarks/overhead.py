@@ -1,0 +1,125 @@
+"""What the service adds: HTTP, authorisation and queue over the bare engine call; the way from submit to first update;
+memory of a thousand deployments.
+
+    python benchmarks/overhead.py [--requests 200] [--deployments 1000] [--quick]
+
+One client asks one tuned prompt with a label readout, over HTTP and straight in this process, turn by turn; the time
+that is added is the difference of each pair. The first update's time is taken from the run's own events, after the model
+is loaded. Memory is that of the serving host before and after it answered once for every deployment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from common import SHORT_ROWS, begin, parser, read_rows, record, table
+from studio import Studio, finished, studio, told, tuned, upload
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.add_argument("--requests", type=int, default=200)
+    made.add_argument("--deployments", type=int, default=1000)
+    options = made.parse_args()
+    facts = begin(options)
+    if options.quick:
+        options.requests, options.deployments = 30, 50
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        data = Path(folder) / "data"
+        with studio(data) as running, running.client() as client:
+            result = measure(options, running, client)
+    table(
+        ["", ""], [[name, f"{value:.1f}" if isinstance(value, float) else str(value)] for name, value in result.items()]
+    )
+    record(options, "overhead", facts, result)
+
+
+def measure(options: argparse.Namespace, running: Studio, client: httpx.Client) -> dict[str, Any]:
+    rows = read_rows(SHORT_ROWS)
+    dataset = upload(client, "rows", rows)
+    model = options.model
+    labelled = finished(client, tuned(client, model, dataset, "labels", readout="only"))
+    written = tuned(client, model, dataset, "text", readout="off", epochs=1)
+    told(client.post("/api/deployments", json={"serving_name": "labels", "prompt": labelled["tuned_prompt_id"]}))
+    added = overhead(options, running, client, labelled["tuned_prompt_id"], [text for text, _ in rows])
+    finished(client, written)
+    result = {**added, **first_update(client, written)}
+    return {**result, **memory(options, running, client, labelled["tuned_prompt_id"], rows[0][0])}
+
+
+def overhead(
+    options: argparse.Namespace, running: Studio, client: httpx.Client, prompt_id: str, texts: list[str]
+) -> dict[str, float]:
+    """Milliseconds over HTTP, in this process, and the difference."""
+    from softprompt import TunedPrompt, load_model
+    from softprompt.workbench.respond import Responder
+
+    backbone = load_model(options.model)
+    responder = Responder.of(backbone, TunedPrompt.load(running.data_dir / "files" / "prompts" / prompt_id))
+    direct, served = [], []
+    for turn in range(-5, options.requests):
+        text = texts[turn % len(texts)]
+        began = time.perf_counter()
+        responder.answer([text])
+        bare = time.perf_counter() - began
+        began = time.perf_counter()
+        told(client.post("/api/generate", json={"deployment": "labels", "input": text}))
+        over = time.perf_counter() - began
+        if turn >= 0:
+            direct.append(bare * 1000)
+            served.append(over * 1000)
+    added = [a - b for a, b in zip(served, direct, strict=True)]
+    return {
+        "bare call, median ms": statistics.median(direct),
+        "over HTTP, median ms": statistics.median(served),
+        "added, median ms": statistics.median(added),
+        "added, p95 ms": statistics.quantiles(added, n=20)[-1],
+    }
+
+
+def first_update(client: httpx.Client, run_id: str) -> dict[str, float]:
+    """Seconds from the submit to the first update, less the time in which the model was loaded."""
+    run = told(client.get(f"/api/runs/{run_id}"))
+    events = told(client.get(f"/api/runs/{run_id}/events"))["items"]
+    claimed = next(e["at"] for e in events if e["kind"] == "state" and e["data"]["state"] == "running")
+    started = next(e["at"] for e in events if e["kind"] == "Started")
+    return {"submit to claim, s": _seconds(run["created_at"], claimed), "claim to start, s": _seconds(claimed, started)}
+
+
+def _seconds(earlier: str, later: str) -> float:
+    from datetime import datetime
+
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+def memory(
+    options: argparse.Namespace, running: Studio, client: httpx.Client, prompt_id: str, text: str
+) -> dict[str, float]:
+    """MiB of the serving host before and after it answered for every deployment."""
+    pid = running.status()["serving"]["pid"]
+    before = _resident(pid)
+    for number in range(options.deployments):
+        told(
+            client.post(
+                "/api/deployments", json={"serving_name": f"d-{number}", "prompt": prompt_id, "name": f"D {number}"}
+            )
+        )
+        told(client.post("/api/generate", json={"deployment": f"d-{number}", "input": text}))
+    after = _resident(pid)
+    return {"serving host before, MiB": before, f"after {options.deployments} deployments, MiB": after}
+
+
+def _resident(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
+
+
+if __name__ == "__main__":
+    main()
