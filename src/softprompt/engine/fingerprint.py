@@ -22,7 +22,12 @@ def fingerprint(model: Any) -> str:
     """
     if (known := _known.get(model)) is not None:
         return known
-    table = model.get_input_embeddings().weight.detach().to("cpu", torch.bfloat16).contiguous()
-    digest = hashlib.sha256(repr(tuple(table.shape)).encode())
-    digest.update(memoryview(table.view(torch.int16).numpy()).cast("B"))
-    return _known.setdefault(model, digest.hexdigest())
+    return _known.setdefault(model, digest(model.get_input_embeddings().weight))
+
+
+def digest(table: torch.Tensor) -> str:
+    """The same of an embedding table `[V, H]`."""
+    rounded: Any = table.detach().to("cpu", torch.bfloat16).contiguous()
+    found = hashlib.sha256(repr(tuple(rounded.shape)).encode())
+    found.update(memoryview(rounded.view(torch.int16).numpy()).cast("B"))
+    return found.hexdigest()

@@ -1,0 +1,305 @@
+"""A vLLM server generates in place of the host: tuned prompts travel as embeddings, everything else as token ids.
+
+vLLM has to run with `--enable-prompt-embeds`. It gives text only: label readouts, scores and the guard are refused.
+How the matrix of embeddings is made: `prompt_embeds`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from softprompt import catalogue
+from softprompt.engine.artifact import TunedPrompt
+from softprompt.errors import (
+    Busy,
+    DeadlineExceeded,
+    ModelUnavailable,
+    ModelUnknown,
+    ModelUnsupported,
+    ParameterInvalid,
+    SoftpromptError,
+    Unavailable,
+)
+from softprompt.serving.chat import chat_ids, chat_text
+from softprompt.serving.prompt_embeds import Embeddings, wire
+from softprompt.serving.prompts import Fetch
+from softprompt.serving.protocol import Done, Event, Failed, Piece, Target, TokenDetail, Tokens, Work
+
+OLDEST = (0, 30)
+"""The first version of vLLM that this is written for."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request as vLLM takes it, and what has to be known to read its answer."""
+
+    body: dict[str, Any]
+    input_tokens: int
+    virtual_tokens: int = 0
+    cut: bool = False
+    gap: str = ""
+
+
+@dataclass(slots=True)
+class _Said:
+    """An answer as it comes in."""
+
+    gap: str
+    output: str = ""
+    tokens: list[TokenDetail] = field(default_factory=list)
+    generated: int = 0
+    reason: str = "max_tokens"
+
+    def take(self, content: dict[str, Any]) -> str:
+        """Read one event; the text that is new."""
+        if usage := content.get("usage"):
+            self.generated = int(usage.get("completion_tokens", 0))
+        text = ""
+        for choice in content.get("choices") or ():
+            text += choice.get("text") or ""
+            self.tokens += _details(choice.get("logprobs") or {})
+            if choice.get("finish_reason") == "stop":
+                self.reason = "stop_sequence" if isinstance(choice.get("stop_reason"), str) else "eos_token"
+        if self.gap and text:
+            text, self.gap = text.removeprefix(self.gap), ""
+        self.output += text
+        return text
+
+
+class VllmBackend:
+    """An external vLLM server; a `Backend`."""
+
+    def __init__(
+        self, url: str, fetch: Fetch, *, key: str = "", transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._url, self._fetch = url.rstrip("/").removesuffix("/v1"), fetch
+        self._http = httpx.AsyncClient(
+            base_url=self._url,
+            headers={"authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(None, connect=5.0),
+            limits=httpx.Limits(max_connections=512, max_keepalive_connections=512),
+            trust_env=False,
+            transport=transport,
+        )
+        self._names: dict[str, str] = {}
+        self._version = ""
+        self._read: dict[str, Embeddings] = {}
+        self._tuned: dict[str, TunedPrompt] = {}
+        self._lock = threading.Lock()
+
+    async def generate(self, work: Work) -> AsyncIterator[Event]:
+        """Pieces, then one `Done` or `Failed`. Leaving the iteration early cancels the work."""
+        try:
+            await self._check_version()
+            name = await self._name(work.target.model_id)
+            asked = await asyncio.to_thread(self._asked, work, name)
+            said = _Said(asked.gap)
+            try:
+                async with asyncio.timeout(work.time_limit):
+                    async for text in self._pieces(asked, said):
+                        if work.stream:
+                            yield Piece(text)
+            except TimeoutError:
+                said.reason = "time_limit"
+                if not said.output:
+                    raise DeadlineExceeded(
+                        f"vLLM said nothing within the time limit of {work.time_limit:g} s. Allow more time."
+                    ) from None
+            yield Done(
+                output=said.output,
+                input_tokens=asked.input_tokens,
+                virtual_tokens=asked.virtual_tokens,
+                generated_tokens=said.generated,
+                stop_reason=said.reason,
+                seed=work.config.seed,
+                cut=asked.cut,
+                tokens=tuple(said.tokens),
+            )
+        except SoftpromptError as error:
+            yield Failed.of(error)
+        except httpx.HTTPError as error:
+            yield Failed.of(self._away(error))
+
+    async def tokenize(self, target: Target, text: str) -> Tokens:
+        """The text as the target reads it."""
+        return await asyncio.to_thread(self._count, target, text)
+
+    async def status(self) -> dict[str, Any]:
+        try:
+            await self._check_version()
+            models = [item["id"] for item in await self._models()]
+            return {"state": "running", "backend": "vllm", "version": self._version, "models": models}
+        except (SoftpromptError, httpx.HTTPError) as error:
+            return {"state": "unavailable", "backend": "vllm", "message": str(error), "models": []}
+
+    async def close(self, within: float = 0.0) -> None:
+        await self._http.aclose()
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+    def _asked(self, work: Work, name: str) -> _Asked:
+        """The request; reads files and tokenizes, so it runs in a thread."""
+        with self._lock:
+            embeddings = self._embeddings(work.target.model_id)
+            body = {"model": name, **_parameters(work)}
+            if work.target.prompt is None:
+                if work.way not in ("auto", "text"):
+                    raise ParameterInvalid(f"way: {work.way!r} needs a tuned prompt; a model alone gives text.")
+                ids = _ids(embeddings.tokenizer, work)
+                return _Asked({**body, "prompt": ids}, len(ids))
+            tuned = self._opened(work.target.prompt)
+            _refuse(tuned, work)
+            matrix, count, cut, gap = embeddings.matrix(tuned, work.input or "", work.config)
+            body["prompt_embeds"] = wire(matrix)
+            return _Asked(body, count, tuned.prompt.virtual_tokens, cut, gap)
+
+    async def _pieces(self, asked: _Asked, said: _Said) -> AsyncIterator[str]:
+        async with self._http.stream("POST", "/v1/completions", json=asked.body) as response:
+            if response.status_code != 200:
+                raise _refusal(response.status_code, (await response.aread()).decode(errors="replace"))
+            async for line in response.aiter_lines():
+                content = line.removeprefix("data:").strip()
+                if not line.startswith("data:") or content == "[DONE]":
+                    continue
+                event = json.loads(content)
+                if "error" in event:
+                    raise _refusal(500, content)
+                if text := said.take(event):
+                    yield text
+
+    async def _check_version(self) -> None:
+        if self._version:
+            return
+        response = await self._http.get("/version", timeout=10.0)
+        version = str(response.json().get("version", "")) if response.status_code == 200 else ""
+        numbers = re.match(r"(\d+)\.(\d+)", version)
+        if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
+            raise Unavailable(
+                f"{self._url} is vLLM {version or 'of an unknown version'}; {'.'.join(map(str, OLDEST))} or newer is "
+                "needed, started with --enable-prompt-embeds."
+            )
+        self._version = version
+
+    async def _models(self) -> list[dict[str, Any]]:
+        response = await self._http.get("/v1/models", timeout=10.0)
+        if response.status_code != 200:
+            raise _refusal(response.status_code, response.text)
+        return list(response.json().get("data", []))
+
+    async def _name(self, model_id: str) -> str:
+        """What the server calls this model."""
+        if model_id not in self._names:
+            wanted = {model_id}
+            try:
+                card = catalogue.get(model_id)
+                wanted |= {card.id, *([card.hub] if card.hub else [])}
+            except ModelUnknown:
+                pass  # a folder
+            served = await self._models()
+            found = [item["id"] for item in served if {item["id"], item.get("root")} & wanted]
+            if not found:
+                there = ", ".join(item["id"] for item in served) or "nothing"
+                raise ModelUnavailable(f"The vLLM server at {self._url} does not serve {model_id}; it serves {there}.")
+            self._names[model_id] = found[0]
+        return self._names[model_id]
+
+    def _embeddings(self, model_id: str) -> Embeddings:
+        if model_id not in self._read:
+            self._read[model_id] = Embeddings.read(model_id)
+        return self._read[model_id]
+
+    def _opened(self, key: str) -> TunedPrompt:
+        if key not in self._tuned:
+            self._tuned[key] = TunedPrompt.load(self._fetch(key))
+            while len(self._tuned) > 256:
+                del self._tuned[next(iter(self._tuned))]
+        return self._tuned[key]
+
+    def _count(self, target: Target, text: str) -> Tokens:
+        with self._lock:
+            tokenizer, virtual = self._embeddings(target.model_id).tokenizer, 0
+            if target.prompt is not None:
+                tuned = self._opened(target.prompt)
+                text, virtual = tuned.template.render(text), tuned.virtual_tokens
+            ids = tokenizer(text, split_special_tokens=True)["input_ids"]
+            return Tokens(count=len(ids), virtual_tokens=virtual, tokens=tuple(tokenizer.convert_ids_to_tokens(ids)))
+
+    def _away(self, error: httpx.HTTPError) -> Unavailable:
+        return Unavailable(f"The vLLM server at {self._url} cannot be reached ({type(error).__name__}: {error}).")
+
+
+def _parameters(work: Work) -> dict[str, Any]:
+    """Decoding parameters in the words of vLLM."""
+    config, sampled = work.config, work.config.decoding == "sample" and work.config.temperature > 0
+    body: dict[str, Any] = {
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": config.max_new_tokens,
+        "min_tokens": config.min_new_tokens,
+        "temperature": config.temperature if sampled else 0.0,
+        "repetition_penalty": config.repetition_penalty,
+    }
+    if sampled:
+        body |= {"top_p": config.top_p, "top_k": config.top_k or -1}
+        body |= {} if config.seed is None else {"seed": config.seed}
+    if config.stop:
+        body |= {"stop": list(config.stop), "include_stop_str_in_output": True}
+    if work.details is not None:
+        body["logprobs"] = work.details
+    return body
+
+
+def _ids(tokenizer: Any, work: Work) -> list[int]:
+    ids = chat_ids(tokenizer, work.messages) if work.text is None else None
+    if ids is not None:
+        return list(ids)
+    text = chat_text(work.messages) if work.text is None else work.text
+    whole: list[int] = tokenizer(text, split_special_tokens=True)["input_ids"]
+    limit = work.config.truncate_input_tokens
+    return whole[:limit] if limit else whole
+
+
+def _refuse(tuned: TunedPrompt, work: Work) -> None:
+    if work.way not in ("auto", "text"):
+        raise ModelUnsupported(f"way: {work.way!r} is not possible through vLLM, which gives text only. Ask for text.")
+    if tuned.prompt.virtual_tokens == 0:
+        raise ModelUnsupported(
+            f"The tuned prompt {tuned.name!r} answers by its label readout alone, which vLLM cannot run. "
+            "Serve it by Softprompt's own host, or tune with readout auto or off."
+        )
+
+
+def _refusal(status: int, text: str) -> SoftpromptError:
+    """What the server said, as one of our errors."""
+    try:
+        content = json.loads(text)
+        said = str((content.get("error") or content).get("message") or text)
+    except (ValueError, AttributeError):
+        said = text
+    said = f"vLLM: {said.strip()[:500]}"
+    if status in (400, 422):
+        return ParameterInvalid(said)
+    if status == 404:
+        return ModelUnavailable(said)
+    if status == 429:
+        return Busy(said)
+    return Unavailable(said)
+
+
+def _details(logprobs: dict[str, Any]) -> list[TokenDetail]:
+    """vLLM tells no ranks: a token's is counted among the alternatives that came with it."""
+    names, values = logprobs.get("tokens") or [], logprobs.get("token_logprobs") or []
+    tops = logprobs.get("top_logprobs") or [None] * len(names)
+    found = []
+    for name, value, top in zip(names, values, tops, strict=True):
+        others = sorted((top or {}).items(), key=lambda pair: -pair[1])
+        rank = 1 + sum(number > value for _, number in others)
+        found.append(TokenDetail(name, value, rank, tuple(others)))
+    return found
