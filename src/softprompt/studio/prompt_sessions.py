@@ -113,6 +113,11 @@ def rendered(content: dict[str, Any], values: dict[str, str] | None = None) -> s
     return fill("\n\n".join(blocks), values)
 
 
+def places(content: dict[str, Any]) -> list[str]:
+    """Names of the `{variables}` in the prompt, in their order."""
+    return list(dict.fromkeys(_VARIABLE.findall(rendered(content))))
+
+
 def fill(text: str, values: dict[str, str] | None) -> str:
     """Put values in the place of `{names}`; names without a value stay as they are."""
     given = values or {}

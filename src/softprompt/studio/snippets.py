@@ -6,7 +6,6 @@ The API key never stands in it: it is read from the environment. Does not know H
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from typing_extensions import TypedDict
 from softprompt.storage.tables import Deployment, PromptSession, TunedPrompt
 from softprompt.studio import deployments
 from softprompt.studio.access import Unit
-from softprompt.studio.prompt_sessions import rendered
+from softprompt.studio.prompt_sessions import places
 
 KEY = "SOFTPROMPT_API_KEY"
 SAMPLE = "My parcel came without the screws."
-_VARIABLE = re.compile(r"\{(\w+)\}")
 
 
 class Snippet(TypedDict):
@@ -84,7 +82,6 @@ def tls_url(url: str, port: int | None = None) -> str:
 def _place(unit: Unit, row: Deployment, url: str, secure_url: str) -> _Place:
     session = unit.rows.get(PromptSession, row.prompt_session_id) if row.prompt_session_id else None
     prompt = unit.rows.get(TunedPrompt, row.tuned_prompt_id) if row.tuned_prompt_id else None
-    text = rendered(session.content) if session else ""
     inside = ("space_id", row.space_id) if row.space_id else ("project_id", row.project_id)
     return _Place(
         url=url,
@@ -92,7 +89,7 @@ def _place(unit: Unit, row: Deployment, url: str, secure_url: str) -> _Place:
         model=row.serving_name or row.id,
         deployment_id=row.id,
         container=f"{inside[0]}={_quoted(inside[1] or '')}",
-        variables=tuple(dict.fromkeys(_VARIABLE.findall(text))),
+        variables=tuple(places(session.content)) if session else (),
         most=_longest(prompt),
         prompt_id=prompt.id if prompt else None,
     )

@@ -161,7 +161,9 @@ def document(session: PromptSession) -> dict[str, Any]:
         prompt["model_id"] = session.model_id
     if session.content.get("text") is not None and not prompt.get("input"):
         prompt["input"] = [[str(session.content["text"]), ""]]
-    about = session.content.get(ABOUT) or {}
+    about = dict(session.content.get(ABOUT) or {})
+    if not about.get("prompt_variables") and (names := prompt_sessions.places(session.content)):
+        about["prompt_variables"] = {name: {} for name in names}  # made in the Prompt Lab, which declares none
     return {
         "id": session.id,
         "name": session.name,
