@@ -74,7 +74,7 @@ async def stream(request: Request) -> Response:
     """One try, piece by piece."""
     caller_of(request)
     form = await request.form()
-    behind, asked = await _asked(request, form, _all(form, "try_input")[0])
+    behind, asked = await _asked(request, form, next(iter(_all(form, "try_input")), ""))
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(_events(request, behind, asked), media_type="text/event-stream", headers=headers)
 
