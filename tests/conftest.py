@@ -23,6 +23,8 @@ from studio_fixtures import (  # noqa: F401  (fixtures for all folders)
     postgres_server,
     postgres_template,
     postgres_url,
+    s3_server,
+    s3_url,
     store,
     studio_settings,
 )

@@ -29,7 +29,7 @@ LONG: dict[str, Any] = {**SMALL, "batch_size": 4, "epochs": 5}
 ENDLESS: dict[str, Any] = {**SMALL, "batch_size": 1, "epochs": 50}
 
 
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     """Wait for something true, and return it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

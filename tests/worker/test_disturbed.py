@@ -253,4 +253,4 @@ def test_a_task_that_does_not_listen_is_killed(shop: Shop) -> None:
         until(lambda: shop.updates(run_id) > 3)
         os.kill(child_of(shop.runner), signal.SIGSTOP)
         shop.cancel(run_id)
-        until(lambda: shop.state(run_id) == "canceled", seconds=2.0)
+        until(lambda: shop.state(run_id) == "canceled", seconds=3.0)
