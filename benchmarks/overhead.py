@@ -4,8 +4,8 @@ memory of a thousand deployments.
     python benchmarks/overhead.py [--requests 200] [--deployments 1000] [--quick]
 
 One client asks one tuned prompt with a label readout, over HTTP and straight in this process, turn by turn; the time
-that is added is the difference of each pair. The first update's time is taken from the run's own events, after the model
-is loaded. Memory is that of the serving host before and after it answered once for every deployment.
+that is added is the difference of each pair. The first update's time comes from the run's own events. Memory is that of
+the serving host before and after it answered once for each of many deployments, each with a tuned prompt of its own.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def measure(options: argparse.Namespace, running: Studio, client: httpx.Client) 
     written = tuned(client, model, dataset, "text", readout="off", epochs=1)
     told(client.post("/api/deployments", json={"serving_name": "labels", "prompt": labelled["tuned_prompt_id"]}))
     added = overhead(options, running, client, labelled["tuned_prompt_id"], [text for text, _ in rows])
-    finished(client, written)
+    said = finished(client, written)
     result = {**added, **first_update(client, written)}
-    return {**result, **memory(options, running, client, labelled["tuned_prompt_id"], rows[0][0])}
+    return {**result, **memory(options, running, client, said["tuned_prompt_id"], rows[0][0])}
 
 
 def overhead(
@@ -104,16 +104,33 @@ def memory(
 ) -> dict[str, float]:
     """MiB of the serving host before and after it answered for every deployment."""
     pid = running.status()["serving"]["pid"]
+    names = copies(running, prompt_id, options.deployments)
     before = _resident(pid)
-    for number in range(options.deployments):
+    for name in names:
         told(
-            client.post(
-                "/api/deployments", json={"serving_name": f"d-{number}", "prompt": prompt_id, "name": f"D {number}"}
-            )
+            client.post("/api/generate", json={"deployment": name, "input": text, "parameters": {"max_new_tokens": 1}})
         )
-        told(client.post("/api/generate", json={"deployment": f"d-{number}", "input": text}))
     after = _resident(pid)
-    return {"serving host before, MiB": before, f"after {options.deployments} deployments, MiB": after}
+    return {"serving host before, MiB": before, f"after {len(names)} deployments, MiB": after}
+
+
+def copies(running: Studio, prompt_id: str, count: int) -> list[str]:
+    """Serving names of deployments, each with a copy of the tuned prompt: other files, so nothing is shared."""
+    from softprompt.api.context import open_office
+    from softprompt.config import StudioSettings
+    from softprompt.studio import deployments, projects, tuned_prompts
+    from softprompt.studio.access import SYSTEM
+
+    office = open_office(StudioSettings.of(running.data_dir))
+    with office.unit(SYSTEM) as unit:
+        first, project = tuned_prompts.get(unit, prompt_id), projects.sandbox(unit)
+        folder = office.store.folder(first.key)
+        for number in range(count):
+            copy = tuned_prompts.add(unit, project, f"Copy {number}", folder, first.card)
+            copy.model_id = first.model_id
+            deployments.create(unit, project, copy.name, serving=f"copy-{number}", prompt_id=copy.id)
+    office.database.close()
+    return [f"copy-{number}" for number in range(count)]
 
 
 def _resident(pid: int) -> float:
