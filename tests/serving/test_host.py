@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -156,11 +157,12 @@ async def test_time_is_up_with_the_text_so_far(hosts: HostMaker, model_id: str) 
 
 
 async def test_time_that_is_up_in_the_queue_is_an_error(hosts: HostMaker, model_id: str) -> None:
-    host, gate = hosts(load=(gate := Gate())), gate
+    host = hosts(load=(gate := Gate()))
     work = Work(target=Target(model_id), text="x", config=SHORT, time_limit=0.01)
     asked = asyncio.create_task(failed(host, work))
     await until(lambda: host_waiting(host) == 1)
-    await asyncio.sleep(0.02)
+    begun = time.monotonic()
+    await until(lambda: time.monotonic() > begun + 0.01)
     gate.open.set()
     refused = await asked
     assert (refused.code, refused.status) == ("deadline_exceeded", 504)

@@ -1,4 +1,4 @@
-"""What a vLLM server is sent, recorded by one that is made of a few lines; its answers are those of the documented wire.
+"""What a vLLM server is sent, recorded by one made of a few lines; its answers are those of the documented wire.
 
 The matrix that arrives is compared with what the engine itself puts in front of its layers.
 """

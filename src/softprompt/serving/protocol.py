@@ -240,7 +240,7 @@ def _build(kind: type[_T], content: Mapping[str, Any]) -> _T:
     try:
         return kind(**content)
     except TypeError as error:
-        raise UsageError(f"{kind.__name__} is incomplete: {error}.") from error
+        raise UsageError(f"{kind.__name__} is incomplete, or a field has another type: {error}.") from error
 
 
 def _plain(value: Any) -> Any:
