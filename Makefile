@@ -12,10 +12,10 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench docs clean
+.PHONY: help install demo studio test check bench docs clean
 
 help:
-	@echo "make install | demo | test | check | bench | docs | clean"
+	@echo "make install | demo | studio | test | check | bench | docs | clean"
 
 install: $(STAMP)
 
@@ -31,6 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: install
 	@$(BIN)/softprompt demo
+
+studio: install
+	@$(BIN)/softprompt up --sample
 
 check: install
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ def command(
     from softprompt.supervisor.home import office_of
 
     studio = settings(data_dir, database_url, storage_url)
-    office = office_of(studio)
+    office = office_of(studio, existing=True)
     try:
         made = backup.write(office.database, office.store, file)
     finally:

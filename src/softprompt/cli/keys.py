@@ -138,7 +138,7 @@ def _unit(data_dir: Path | None, database_url: str | None) -> Iterator[Unit]:
     from softprompt.supervisor.home import office_of
 
     studio = settings(data_dir, database_url)
-    office = office_of(studio)
+    office = office_of(studio, existing=True)
     try:
         if office.database.revision() is None:
             raise NotFound(f"There is no studio in {studio.data_dir} yet. `softprompt up` makes it.")

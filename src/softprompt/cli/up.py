@@ -35,6 +35,7 @@ def command(
     in once. Nothing but the data folder is needed; the ports answer on this machine alone unless --host says otherwise.
     """
     from softprompt import logs
+    from softprompt.supervisor.home import make_home
     from softprompt.supervisor.plan import Plan
     from softprompt.supervisor.run import up
 
@@ -53,5 +54,6 @@ def command(
         device=device,
         vllm=vllm,
     )
+    make_home(plan.settings.data_dir)
     logs.setup("up", file=plan.log_dir / "up.log", stderr=False)
     up(plan)

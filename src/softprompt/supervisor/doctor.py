@@ -128,7 +128,7 @@ def _memory() -> Iterator[Finding]:
 
 
 def _database(settings: StudioSettings) -> Iterator[Finding]:
-    if settings.database_url.startswith("sqlite:///") and not Path(settings.database_url[10:]).exists():
+    if not home.is_there(settings):
         yield Finding("database", "ok", "not there yet; the first start makes it.")
         return
     try:

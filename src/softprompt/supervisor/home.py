@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import STATE_FILE, StudioSettings
-from softprompt.errors import Conflict, StorageFull, UsageError
+from softprompt.errors import Conflict, NotFound, StorageFull, UsageError
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.studio.access import Office
@@ -18,13 +18,23 @@ from softprompt.supervisor.certificate import write_private
 LOCK = "studio.lock"
 
 
-def office_of(settings: StudioSettings, *, upgrade: bool = False) -> Office:
-    """Database and file store of a studio, for the command line and the parent."""
+def office_of(settings: StudioSettings, *, existing: bool = False) -> Office:
+    """Database and file store of a studio, for the command line and the parent.
+
+    Args:
+        existing: refuse a studio that is not there, instead of beginning one by looking.
+    """
+    if existing and not is_there(settings):
+        raise NotFound(f"There is no studio in {settings.data_dir} yet. `softprompt up` makes it.")
     make_home(settings.data_dir)
     database = Database(settings.database_url)
-    if upgrade:
-        database.upgrade()
     return Office(database, ArtifactStore(settings.storage_url, settings.data_dir / "cache"), settings.limits)
+
+
+def is_there(settings: StudioSettings) -> bool:
+    """Whether there may be a studio: SQLite's file is there, or the database is a server."""
+    file = settings.database_url.removeprefix("sqlite:///")
+    return file == settings.database_url or Path(file).exists()
 
 
 def make_home(data_dir: Path) -> None:

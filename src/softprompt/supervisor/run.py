@@ -25,6 +25,7 @@ from softprompt.supervisor.chores import Chores
 from softprompt.supervisor.lifeline import GRACE
 from softprompt.supervisor.plan import Plan, parts
 from softprompt.supervisor.process import Kept, State
+from softprompt.supervisor.pull import SAMPLE_MODEL, Pull
 from softprompt.supervisor.view import Addresses, Lines, Screen, Snapshot, View, greeting
 
 TICK = 0.5
@@ -54,6 +55,7 @@ class Studio:
         self.terminal = sys.stdout.isatty()
         self.view: View = Lines()
         self.began = datetime.now(UTC)
+        self.pull: Pull | None = None
         self._stops = 0
         self._wakeup = -1
         self._written: Any = None
@@ -77,12 +79,17 @@ class Studio:
 
     # --- beginning ----------------------------------------------------------------------------------------------------
     def _start(self, selector: selectors.BaseSelector, ready: first_start.Ready) -> None:
-        for kept in self.kept:
+        web = [kept for kept in self.kept if kept.part.kind == "web"]
+        for kept in web:
             kept.start()
         self._write_state()
         samples = first_start.sample_or_reason(self.office) if self.plan.sample else ""
-        while not self._answers() and not self._stops:
+        # The others load torch, which takes the processors; a person waits for the address.
+        while not self._answers(web) and not self._stops:
             self._turn(selector)
+        for kept in self.kept:
+            if kept not in web:
+                kept.start()
         addresses = self._addresses(ready)
         for line in (*greeting(addresses, ready.hours), samples, *self._warnings()):
             if line:
@@ -94,10 +101,15 @@ class Studio:
             screen.open()
             self.view = screen
         self.chores.start()
+        if self.plan.sample:
+            self.pull = Pull(SAMPLE_MODEL)
+            if self.pull.needed:
+                self._say(f"Fetching {SAMPLE_MODEL}; the studio can be used meanwhile.")
+                self.pull.start()
 
-    def _answers(self) -> bool:
-        """Whether a web process is ready; one that fails is not waited for, its reason has been said."""
-        web = [kept for kept in self.kept if kept.part.kind == "web"]
+    @staticmethod
+    def _answers(web: list[Kept]) -> bool:
+        """Whether one of them is ready; if all fail nobody waits, their reasons have been said."""
         return any(kept.state == State.RUNNING for kept in web) or all(kept.state == State.FAILING for kept in web)
 
     def _addresses(self, ready: first_start.Ready) -> Addresses:
@@ -132,6 +144,8 @@ class Studio:
             return
         for kept in self.kept:
             kept.look(time.monotonic())
+        if self.pull is not None and (words := self.pull.outcome()):
+            self._say(words)
         self._write_state()
         self.view.show(Snapshot(self.kept, self.chores.figures, self.chores.trouble))
 
@@ -209,6 +223,8 @@ class Studio:
         self.view.close()
         self.view = Lines()
         self._say("Stopping …")
+        if self.pull is not None:
+            self.pull.stop()
         for kept in self.kept:
             kept.ask_to_stop()
         until = time.monotonic() + GRACE

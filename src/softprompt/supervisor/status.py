@@ -102,8 +102,8 @@ def _data(settings: StudioSettings, processes: list[dict[str, Any]]) -> dict[str
     """What the database knows; workers of other machines too."""
     mine = [each for each in processes if each["kind"] == "worker"]
     empty: dict[str, Any] = {"workers": mine, "queue": None, "runs": None, "deployments": None}
-    if settings.database_url.startswith("sqlite:///") and not os.path.exists(settings.database_url[10:]):
-        return empty  # looking must not make a database
+    if not home.is_there(settings):
+        return empty
     try:
         office = home.office_of(settings)
         try:

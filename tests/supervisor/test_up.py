@@ -1,0 +1,127 @@
+"""`softprompt up` with real processes: it answers, heals, refuses a second one, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from softprompt.supervisor.home import is_running
+from supervisor.conftest import Up, alive, descendants, wait_for
+
+PARTS = ("web 1", "worker 1", "serving")
+
+
+def get(address: str, path: str = "/healthz", cert: str | None = None) -> httpx.Response:
+    context = ssl.create_default_context(cafile=cert)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # as newer Pythons do by themselves
+    with httpx.Client(verify=context, trust_env=False, timeout=30) as client:
+        return client.get(f"{address}{path}")
+
+
+def cli(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "softprompt", *words], capture_output=True, text=True, check=False)
+
+
+def test_plain_http_and_tls_serve_the_same_studio(studio: Up) -> None:
+    state = studio.state
+    for address, cert in ((state["web"], None), (state["tls"], state["certificate"])):
+        assert get(address, cert=cert).json()["status"] == "ok"
+        ready = get(address, "/readyz", cert)
+        assert (ready.status_code, ready.json()["ready"]) == (200, True)
+
+
+def test_the_certificate_is_not_taken_by_those_who_do_not_know_it(studio: Up) -> None:
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        get(studio.state["tls"])
+
+
+def test_it_prints_a_link_and_both_addresses(studio: Up) -> None:
+    state = studio.state
+    assert re.search(rf"{re.escape(state['web'])}/sign-in\?link=[A-Za-z0-9_-]{{40,}}", studio.text)
+    assert f"With TLS, for ibm-watsonx-ai:    {state['tls']}" in studio.text
+
+
+def test_a_second_one_on_the_same_folder_is_refused(studio: Up, up: Callable[..., Up]) -> None:
+    second = up(data=studio.data)
+    assert second.process.wait(90) == 1
+    second.stop()
+    assert f"A studio runs on {studio.data} already (process {studio.process.pid})" in second.text
+    assert "name another folder: --data-dir DIR" in second.text
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_killed_process_comes_back(studio: Up, name: str) -> None:
+    before = studio.part(name)
+    os.kill(before["pid"], signal.SIGKILL)
+    wait_for(f"another {name}", lambda: studio.part(name).get("pid") not in (before["pid"], None))
+    wait_for(f"{name} runs", lambda: studio.part(name)["state"] == "running")
+    assert studio.part(name)["restarts"] == before["restarts"] + 1
+    assert f"{name} was killed (signal 9); it starts again" in studio.text
+    assert get(studio.state["web"]).status_code == 200
+
+
+def test_no_connection_is_refused_while_the_only_web_process_is_dead(light: Up) -> None:
+    os.kill(light.part("web 1")["pid"], signal.SIGKILL)
+    assert get(light.state["web"]).status_code == 200  # it waited in the parent's socket
+
+
+def test_asked_to_stop_it_ends_everything(up: Callable[..., Up]) -> None:
+    studio = up("--no-serving").until_running()
+    below = wait_for("the worker's own process", lambda: len(found := descendants(studio.process.pid)) > 2 and found)
+    assert studio.stop(signal.SIGINT) == 0, studio.text
+    wait_for("all are gone", lambda: not any(map(alive, below)))
+    assert studio.lines[-1] == "Stopped."
+    assert "Killed" not in studio.text
+    assert {each["state"] for each in studio.state["processes"]} == {"stopped"}
+
+
+def test_nothing_outlives_a_killed_parent(up: Callable[..., Up]) -> None:
+    studio = up().until_running()
+    below = wait_for("the worker's own process", lambda: len(found := descendants(studio.process.pid)) > 3 and found)
+    studio.stop(signal.SIGKILL)
+    wait_for("all are gone", lambda: not any(map(alive, below)), 30)
+    assert not is_running(studio.data)  # the lock went with the parent
+
+
+def test_a_port_in_use_is_refused_with_who_has_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = cli("up", "--data-dir", str(tmp_path), "--port", str(port), "--tls-port", "0")
+    assert done.returncode == 1
+    assert f"--port: port {port} on 127.0.0.1 is in use by process {os.getpid()} (" in done.stderr
+    assert "Stop it, or choose another port: --port N." in done.stderr
+
+
+def test_wrong_options_are_named_together(tmp_path: Path) -> None:
+    done = cli("up", "--data-dir", str(tmp_path), "--workers", "99", "--web-processes", "0", "--tls-port", "8440")
+    assert done.returncode == 2
+    for part in ("--workers: 99 is not between 0 and 64", "--web-processes: 0 is not between 1", "--tls-port: 8440"):
+        assert part in done.stderr
+
+
+def test_the_parent_loads_neither_torch_nor_the_web() -> None:
+    code = (
+        "import softprompt.supervisor.run, softprompt.supervisor.status, softprompt.supervisor.doctor, sys;"
+        "print([name for name in ('torch', 'transformers', 'fastapi', 'uvicorn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_others_are_warned_of_plain_http(light: Up) -> None:
+    assert "Warning: on 0.0.0.0 others can reach port" in light.text
+    assert light.state["web"].startswith("http://localhost:")
+
+
+def test_samples_are_brought_in(light: Up) -> None:
+    assert "Sample data in the sandbox: Complaints v1 (200 rows), Complaints v2 (200 rows)" in light.text
