@@ -38,7 +38,9 @@ class ServingClient:
             headers={"authorization": f"Bearer {secret}"},
             # Answers take as long as they take; the work itself carries its time limit.
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            limits=httpx.Limits(
+                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30.0
+            ),
             trust_env=False,
         )
 

@@ -109,7 +109,7 @@ class Host:
             "state": "stopping" if self._closing else "running",
             "backend": "host",
             "seconds": round(time.time() - self._begun, 1),
-            "models": [_facts(batcher) for batcher in self._models.batchers()],
+            "models": [_facts(batcher) for batcher in self._models.batchers() if batcher.state != "stopped"],
             "prompts": {
                 "count": len(self._prompts),
                 "bytes": self._prompts.nbytes(),

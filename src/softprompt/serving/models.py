@@ -48,8 +48,9 @@ class Models:
             found = self._batchers.get(model_id)
             if found is not None and (found.state != "stopped" or self._closed):
                 return found
-            if found is not None:
-                self._meters.unwatch(model_id)
+            for name in [name for name, batcher in self._batchers.items() if batcher.state == "stopped"]:
+                del self._batchers[name]
+                self._meters.unwatch(name)
             made = self._batchers[model_id] = Batcher(model_id, self._bring, self._prompts, self._limits, self._meters)
             made.start()
             return made

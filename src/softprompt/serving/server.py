@@ -172,6 +172,7 @@ class _Server(uvicorn.Server):
             log_level="warning",
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=75,  # longer than clients keep theirs: they must never write to one that is closing
             timeout_graceful_shutdown=int(STOP_SECONDS) + 2,
         )
         super().__init__(config)
