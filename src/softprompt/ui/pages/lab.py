@@ -133,7 +133,7 @@ def _parameters(bench: Bench) -> h.Element:
             h.h2["Parameters"], h.button(".button.quiet.js-only", type="button", data_part="reset")["Reset to default"]
         ],
         field("Decoding", select("decoding", (("greedy", "Greedy"), ("sample", "Sampling")), bench.decoding)),
-        h.div(".fields.small")[controls],
+        h.div(".fields.narrow")[controls],
         field(
             "Stopping criteria",
             h.input(name="stop", value=bench.stop, placeholder="texts, one per comma"),

@@ -13,6 +13,7 @@ from softprompt.ui.components import action, badge, button, code, facts, lasting
 from softprompt.ui.layout import Frame, page
 
 LIVE = ("queued", "running")
+READOUT_ONLY = "A label readout alone: it reads hidden states of the frozen model, so there is no loss to draw."
 
 
 def run(frame: Frame, found: TuningRun, events: Sequence[RunEvent], dataset: Dataset | None, waiting: int) -> str:
@@ -67,6 +68,10 @@ def _numbers(found: TuningRun, waiting: int) -> h.Node:
     updates, done = int(told.get("updates") or found.results.get("updates") or 0), int(told.get("update") or 0)
     if found.state == "completed":
         done = updates = int(found.results.get("updates") or updates)
+    live = found.state in LIVE
+    if not updates:
+        words = "At work. Numbers come with the first update." if live else "No vectors were trained."
+        return h.p(".muted")[words if found.config.get("readout") != "only" else READOUT_ONLY]
     shown = facts(
         [
             ("updates", h.span(data_part="updates")[f"{done} of {updates}"]),
@@ -74,19 +79,19 @@ def _numbers(found: TuningRun, waiting: int) -> h.Node:
             ("learning rate", h.span(data_part="rate")[_number(told.get("learning_rate"), ".2g")]),
             ("tokens a second", h.span(data_part="speed")[_number(told.get("tokens_per_second"), ",.0f")]),
             (
-                "time left" if found.state in LIVE else "took",
-                h.span(data_part="eta")[
-                    lasting(told.get("eta_seconds") if found.state in LIVE else found.results.get("seconds"))
-                ],
+                "time left" if live else "took",
+                h.span(data_part="eta")[lasting(told.get("eta_seconds") if live else found.results.get("seconds"))],
             ),
         ]
     )
-    return [shown, h.div(data_part="meter")[meter(done / updates if updates else 0, "Updates done")]]
+    return [shown, h.div(data_part="meter")[meter(done / updates, "Updates done")]]
 
 
-def _curve(found: TuningRun, events: Sequence[RunEvent]) -> h.Element:
+def _curve(found: TuningRun, events: Sequence[RunEvent]) -> h.Node:
     steps = [(e.data["update"], e.data["loss"]) for e in events if e.kind == "StepDone"]
     total = int(found.progress.get("updates") or found.results.get("updates") or 0)
+    if found.config.get("readout") == "only" or (found.state not in LIVE and not steps):
+        return None
     ends = [e for e in events if e.kind == "EpochDone"]
     per_epoch = total / max(1, len(found.results.get("epochs") or ends) or 1)
     held = [
@@ -135,7 +140,11 @@ def _results(found: TuningRun) -> h.Node:
             )
         )
     if isinstance(readout, dict):
-        blocks.append(h.p(".muted")[str(readout.get("note") or readout.get("why") or "A label readout answers.")])
+        blocks.append(
+            h.p(".muted")["A label readout answers. Why it was taken, and from which layers, stands in what happened."]
+        )
+    if problem := test.get("problem"):
+        blocks.append(notice("warn", "The test rows were not scored.", problem.get("message", "")))
     if not blocks:
         return None
     return h.section(".card.stack.tight")[h.h2["What came out"], blocks]
