@@ -125,7 +125,7 @@ class Batcher:
         while self._more(turns):
             try:
                 self._sweep()
-                turns.turn(self._take)
+                turns.turn(self._take, len(self._waiting))
             except Exception as error:  # a fault of the host's own: what is running cannot be trusted any more
                 log.exception("a turn of %s failed", self.model_id)
                 turns.lose_all(error)

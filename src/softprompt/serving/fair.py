@@ -10,19 +10,24 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """First come first served within a tenant, one each in turn between tenants. Not for several threads at once."""
+    """First come first served within a tenant, one each in turn between tenants.
+
+    Whoever changes it has to hold a lock, if there are several threads; its length may be asked by any.
+    """
 
     def __init__(self) -> None:
         self._lines: dict[str, deque[T]] = {}
+        self._length = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return self._length
 
     def __iter__(self) -> Iterator[T]:
         return (item for line in self._lines.values() for item in line)
 
     def push(self, tenant: str, item: T) -> None:
         self._lines.setdefault(tenant, deque()).append(item)
+        self._length += 1
 
     def peek(self) -> T:
         """The item whose turn it is."""
@@ -33,6 +38,7 @@ class FairQueue(Generic[T]):
         tenant = next(iter(self._lines))
         line = self._lines.pop(tenant)
         item = line.popleft()
+        self._length -= 1
         if line:
             self._lines[tenant] = line
         return item
@@ -43,4 +49,5 @@ class FairQueue(Generic[T]):
         if gone:
             kept = {name: deque(i for i in line if not unwanted(i)) for name, line in self._lines.items()}
             self._lines = {name: line for name, line in kept.items() if line}
+            self._length -= len(gone)
         return gone

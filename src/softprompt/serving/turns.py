@@ -79,11 +79,11 @@ class Turns:
         """All that would be lost if this ended."""
         return [*(job.call for job in self.jobs.values()), *(job.call for job in self.texts)]
 
-    def turn(self, take: Callable[[], Call | None]) -> None:
-        """One turn; `take` gives the next call that waits."""
+    def turn(self, take: Callable[[], Call | None], waiting: int = 0) -> None:
+        """One turn; `take` gives the next of the `waiting` calls."""
         self._sweep()
         begun = time.perf_counter()
-        jobs = self._pick(take)
+        jobs = self._pick(take, self._pace.budget(len(self.running), waiting + len(self.texts)))
         for kind, answer in (("text", self._admit), ("readout", self._read), ("score", self._score)):
             if chosen := [job for job in jobs if job.kind == kind]:
                 self._divided(chosen, answer)
@@ -108,9 +108,8 @@ class Turns:
             if news is not None:
                 self._tell(news)
 
-    def _pick(self, take: Callable[[], Call | None]) -> list[Job]:
+    def _pick(self, take: Callable[[], Call | None], budget: int) -> list[Job]:
         """The jobs whose prompts are read in this turn: in fair order, within what does not stall others."""
-        budget = self._pace.budget(bool(self.running))
         jobs: list[Job] = []
         while self.texts and budget > 0 and self._fits(self.texts.peek(), jobs):
             jobs.append(self.texts.pop())
