@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 
 from softprompt.errors import StorageFull, Unavailable
-from softprompt.jobs.queue import Queue, Timing
+from softprompt.jobs.queue import Claim, Queue, Timing
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import TuningRun
 from softprompt.storage.work import Job
 from softprompt.worker.local import LocalRunner
+from softprompt.worker.prepare import Prepared, Preparer
 from studio_fixtures import complaints
 from worker.conftest import ENDLESS, LONG, Shop, until
 
@@ -185,6 +186,24 @@ def test_a_store_that_is_away_does_not_count_as_an_attempt(shop: Shop, monkeypat
     run, job = shop.lab.get(TuningRun, run_id), job_of(shop, run_id)
     assert (run.state, run.problem["code"], job.attempts) == ("queued", "unavailable", 0)
     assert job.not_before > job.created_at
+
+
+def test_a_mistake_of_ours_does_not_end_the_worker(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = (shop.lab.run(shop.lab.dataset(complaints())) for _ in range(2))
+    prepare = Preparer.prepare
+
+    def mistaken(preparer: Preparer, claim: Claim) -> Prepared:
+        if claim.subject_id == bad:
+            raise KeyError("nobody thought of this")
+        return prepare(preparer, claim)
+
+    monkeypatch.setattr(Preparer, "prepare", mistaken)
+    with shop.working():
+        until(lambda: shop.state(good) == "completed" and shop.state(bad) == "failed")
+    message = shop.lab.get(TuningRun, bad).problem["message"]
+    assert "nobody thought of this" in message
+    assert "mistake in Softprompt" in message
+    assert "It was tried 5 times" in message
 
 
 class Outage:

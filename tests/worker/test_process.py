@@ -253,4 +253,6 @@ def test_datasets_are_read_from_the_store(shop: Shop) -> None:
     run_id = shop.lab.run(data)
     shop.lab.store.remove(key)
     shop.once()
-    assert shop.lab.get(TuningRun, run_id).problem["code"] == "not_found"
+    problem = shop.lab.get(TuningRun, run_id).problem
+    assert problem["code"] == "not_found"
+    assert problem["message"] == "The file of dataset 'rows.jsonl' is gone from the store. Upload it again."

@@ -28,6 +28,14 @@ T = TypeVar("T")
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 20_000
 _RETRIES = 5
+_POSTGRES_WAITS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""How soon a server that vanished without a word is given up; the system's own answer would be hours."""
 
 
 class Database:
@@ -157,8 +165,9 @@ def _postgres_engine(url: str) -> Engine:
         raise UsageError(f"--database-url: {parsed.drivername!r} is not known. Use sqlite:///FILE or postgresql://….")
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
+    waits = {name: value for name, value in _POSTGRES_WAITS.items() if name not in parsed.query}
     try:
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=waits)
     except ImportError as error:
         raise UsageError("PostgreSQL needs a driver: pip install 'softprompt[postgres]'.") from error
 

@@ -5,12 +5,13 @@ Does not start anything and writes nothing to the database.
 
 from __future__ import annotations
 
+import errno
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import NotFound, StorageFull
+from softprompt.errors import NotFound, StorageFull, Unavailable
 from softprompt.jobs.queue import Claim
 from softprompt.jobs.states import State
 from softprompt.storage.artifacts import ArtifactStore
@@ -64,7 +65,10 @@ class Preparer:
             place.mkdir(parents=True, exist_ok=True)
             return self._tune(claim, place) if claim.kind == "tune" else self._evaluate(claim, place)
         except OSError as error:
-            raise StorageFull(f"{self.scratch} cannot be written: {error.strerror}. Make room there.") from error
+            words = f"The worker's folder {self.scratch} cannot be written: {error.strerror}."
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(f"{words} Make room there.") from error
+            raise Unavailable(f"{words} Let the worker's user write there.") from error
 
     def forget(self, claim: Claim) -> None:
         """Delete what a job left in scratch."""
@@ -146,7 +150,10 @@ class Preparer:
     def _bring(self, dataset: Dataset, folder: Path, called: dict[str, str]) -> str:
         """The dataset's file in this attempt's own folder, since what the store gives may be replaced at any time."""
         assert dataset.key is not None
-        source = self.store.file(dataset.key)
+        try:
+            source = self.store.file(dataset.key)
+        except NotFound as error:
+            raise NotFound(f"The file of dataset {dataset.name!r} is gone from the store. Upload it again.") from error
         folder.mkdir(parents=True, exist_ok=True)
         path = (folder / "rows").absolute()
         shutil.copyfile(source, path)

@@ -13,13 +13,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from softprompt.config import StudioSettings
-from softprompt.errors import StorageFull, Unavailable
+from softprompt.errors import SoftpromptError, StorageFull, Unavailable
 from softprompt.jobs import workers
 from softprompt.jobs.queue import SUBJECTS, Claim, Queue, Timing
 from softprompt.storage.artifacts import ArtifactStore
@@ -134,12 +134,18 @@ class _Worker:
         )
         try:
             attempt.run()
-        except Exception:
-            # A mistake of ours must not end the worker; the lease runs out and the job is tried again.
+        except Exception as error:  # a mistake of ours must not end the worker
             log.exception("Job %s broke off.", claim.job_id)
             self.runner.close()
+            self._broke_off(claim, error)
         self.runner.warm()
         self._job_id, self._pulsed = None, float("-inf")
+
+    def _broke_off(self, claim: Claim, error: Exception) -> None:
+        """Put a job back that could not even fail properly; if that cannot be written, its lease runs out."""
+        words = f"{type(error).__name__}: {error}. This is a mistake in Softprompt; the worker's log has the details."
+        with suppress(SoftpromptError):
+            self.queue.fail(claim, "error", words, retry=True)
 
     def _pulse(self) -> None:
         """Signs of life, and jobs of workers that give none any more."""
