@@ -78,7 +78,9 @@ def revision_of(request: Request) -> int | None:
 def _repeated(before: Answered, body_digest: str) -> JSONResponse:
     if before.body_digest != body_digest:
         raise Conflict("This Idempotency-Key was used with another body. Use a new key for a new request.")
-    return JSONResponse(json.loads(before.body), before.status, headers={"idempotent-replay": "true"})
+    answer = _answer(json.loads(before.body), before.status)
+    answer.headers["idempotent-replay"] = "true"
+    return answer
 
 
 def _answer(document: Mapping[str, Any], status: int) -> JSONResponse:

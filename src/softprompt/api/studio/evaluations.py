@@ -144,7 +144,7 @@ def get_evaluation(request: Request, evaluation_id: str) -> JSONResponse:
 
 @router.get(
     "/api/evaluations/{evaluation_id}/report",
-    response_class=PlainTextResponse,
+    response_class=Response,
     responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
 )
 def get_evaluation_report(request: Request, evaluation_id: str) -> PlainTextResponse:
