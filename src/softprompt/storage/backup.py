@@ -30,8 +30,8 @@ from softprompt.storage.database import Database, knows_revision, migrate
 FORMAT = 1
 MANIFEST = "manifest.json"
 _CHUNK = 2**20
-_KEYED = ("datasets", "tuned_prompts")
-"""Tables whose column `key` names a file or folder of the store."""
+_KEYED = ("datasets", "tuned_prompts", "tuning_runs")
+"""Tables that name files and folders of the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,11 +165,12 @@ class _Writer:
 
 
 def _noting(lines: Iterator[bytes], table: str, keys: set[str]) -> Iterator[bytes]:
+    """Pass lines on and write down the keys in the store that they name."""
     for line in lines:
         if table in _KEYED:
-            key = json.loads(line).get("key")
-            if key:
-                keys.add(key)
+            row = json.loads(line)
+            left = json.loads(row.get("results") or "{}")  # of a run whose prompt nobody has made into a noun yet
+            keys |= {key for key in (row.get("key"), (left or {}).get("prompt_key")) if key}
         yield line
 
 
