@@ -183,7 +183,7 @@ def live_studio(data_dir: Path, backend: Backend, *, tls: bool = False, **settin
         unit.actor = Actor(user_id=admin.id, name=admin.name, admin=True)
         key = people.create_key(unit, "tests", role="admin")[1]
     common: dict[str, Any] = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
-    with socket.socket() as plain, socket.socket() as secure:
+    with _listening() as plain, _listening() as secure:
         studio = LiveStudio(_bound(plain), office, backend, key, project, data_dir)
         servers = [(uvicorn.Server(uvicorn.Config(app, **common)), plain)]
         if tls:
@@ -241,6 +241,11 @@ def wait_until(true: Any, otherwise: str, seconds: float = PATIENCE) -> None:
         if time.monotonic() > end:
             raise TimeoutError(otherwise)
         time.sleep(0.005)
+
+
+def _listening() -> socket.socket:
+    # With the protocol named, asyncio switches off the delay of small packets, as it does for sockets of its own.
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 
 
 def _bound(listening: socket.socket) -> str:
