@@ -55,9 +55,7 @@ def test_given_ones_are_checked_and_all_that_is_wrong_is_named(tmp_path: Path) -
         certificate.given(here.cert, there.key)
     with pytest.raises(UsageError, match="--tls-cert and --tls-key belong together"):
         certificate.given(here.cert, None)
-    with pytest.raises(
-        UsageError, match=r"--tls-cert: .*\(No such file or directory\); --tls-key: .*no private key"
-    ):
+    with pytest.raises(UsageError, match=r"--tls-cert: .*\(No such file or directory\); --tls-key: .*no private key"):
         certificate.given(tmp_path / "none.pem", here.cert)
 
 

@@ -19,9 +19,7 @@ def test_port_0_takes_a_free_one() -> None:
 def test_a_port_in_use_names_its_owner() -> None:
     with sockets.listen("127.0.0.1", 0, "--port") as listening:
         port = sockets.port_of(listening)
-        with pytest.raises(
-            Conflict, match=rf"--tls-port: port {port} on 127.0.0.1 is in use by process {os.getpid()}"
-        ):
+        with pytest.raises(Conflict, match=rf"--tls-port: port {port} on 127.0.0.1 is in use by process {os.getpid()}"):
             sockets.listen("127.0.0.1", port, "--tls-port")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -125,3 +126,26 @@ def test_others_are_warned_of_plain_http(light: Up) -> None:
 
 def test_samples_are_brought_in(light: Up) -> None:
     assert "Sample data in the sandbox: Complaints v1 (200 rows), Complaints v2 (200 rows)" in light.text
+
+
+def test_status_tells_what_runs_where(studio: Up) -> None:
+    done = cli("status", "--json", "--data-dir", str(studio.data))
+    found = json.loads(done.stdout)
+    state = studio.state
+    assert done.returncode == 0
+    assert (found["running"], found["pid"]) == (True, studio.process.pid)
+    for name in ("web", "tls"):
+        assert (found[name]["state"], found[name]["address"]) == ("running", state[name])
+    assert len(found["web"]["processes"]) == 2
+    assert found["serving"]["address"].startswith("http://127.0.0.1:")
+    assert found["workers"][0]["state"] == "running"
+    assert (found["queue"], found["deployments"]) == ({"queued": 0, "running": 0}, 0)
+    words = cli("status", "--data-dir", str(studio.data)).stdout
+    assert f"web        running  {state['web']}" in words
+
+
+def test_a_key_made_while_it_runs_opens_it(studio: Up) -> None:
+    key = json.loads(cli("keys", "create", "live", "--json", "--data-dir", str(studio.data)).stdout)["key"]
+    headers = {"authorization": f"Bearer {key}"}
+    with httpx.Client(headers=headers, trust_env=False, timeout=30) as client:
+        assert client.get(f"{studio.state['web']}/api/projects").status_code == 200
