@@ -30,9 +30,12 @@ class Backend(Protocol):
 
 async def answer(backend: Backend, work: Work) -> Done:
     """The whole answer; raises what the other side failed with."""
+    last: Done | Failed | None = None
     async for event in backend.generate(work):
-        if isinstance(event, Failed):
-            raise event.error()
         if not isinstance(event, Piece):
-            return event
-    raise RuntimeError("the backend ended without an answer")
+            last = event
+    if isinstance(last, Failed):
+        raise last.error()
+    if last is None:
+        raise RuntimeError("the backend ended without an answer")
+    return last

@@ -59,11 +59,15 @@ class ServingClient:
         """Pieces, then one `Done` or `Failed`. Leaving the iteration early cancels the work."""
         try:
             async with self._http.stream("POST", "/generate", content=dump(work)) as response:
-                async for line in response.aiter_lines():
+                lines = response.aiter_lines()
+                async for line in lines:
                     event = parse_event(line)
-                    yield event
                     if not isinstance(event, Piece):
+                        async for _ in lines:  # to its very end, or the connection could not be used again
+                            pass
+                        yield event
                         return
+                    yield event
                 yield Failed.of(Unavailable(f"The serving host at {self._url} broke off. Ask again in a minute."))
         except httpx.HTTPError as error:
             yield Failed.of(self._away(error))
