@@ -242,6 +242,30 @@ def test_a_run_goes_on_without_the_database_and_tells_everything_later(
     assert job_of(shop, run_id).attempts == 1
 
 
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_connections_that_break_off_again_and_again(shop: Shop, undisturbed: bytes, database_kind: str) -> None:
+    """The server ends everybody's connections a few times a second, in whatever they are doing."""
+    import psycopg
+
+    run_id = shop.lab.run(shop.lab.dataset(complaints(64)), LONG)
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    with (
+        psycopg.connect(shop.settings.studio.database_url, autocommit=True) as server,
+        shop.working(),
+    ):
+        breaks = 0
+        while server.execute("SELECT state FROM tuning_runs WHERE id = %s", [run_id]).fetchone() != ("completed",):
+            server.execute(others + " AND datname = current_database()")  # type: ignore[arg-type]
+            breaks += 1
+            assert breaks < 300
+            threading.Event().wait(0.1)
+    assert breaks > 5
+    assert shop.vectors(run_id) == undisturbed
+    told = [event.data["update"] for event in shop.told(run_id, "StepDone")]
+    assert sorted(set(told)) == list(range(1, 81))
+    assert told == sorted(told)
+
+
 def test_a_worker_that_lost_its_lease_stops_and_is_not_blamed(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, undisturbed: bytes
 ) -> None:

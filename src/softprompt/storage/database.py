@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from softprompt.errors import NameTaken, SoftpromptError, StorageFull, Unavailable, UsageError
@@ -85,8 +85,10 @@ class Database:
                 connection.commit()
             finally:
                 if not self.sqlite:
-                    connection.execute(text("SELECT pg_advisory_unlock(727274)"))
-                    connection.commit()
+                    with suppress(SQLAlchemyError):  # a connection that broke has let go of the lock by itself
+                        connection.rollback()
+                        connection.execute(text("SELECT pg_advisory_unlock(727274)"))
+                        connection.commit()
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

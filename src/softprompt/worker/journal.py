@@ -1,6 +1,7 @@
 """What a run tells, on its way into the database: gathered, written a few times a second, never lost to an outage.
 
-While the database is away, everything stays in memory and the run goes on.
+While the database is away, everything stays in memory and the run goes on. A write whose answer got lost on the way is
+done again: then events stand there twice, and readers go by the number of the update.
 """
 
 from __future__ import annotations
