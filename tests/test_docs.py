@@ -24,7 +24,7 @@ PRIVATE = {
 }
 WANTED = {
     *("index", "install", "data", "tuning", "generation", "evaluation", "models", "library", "artefact"),
-    *("cli", "parameters", "errors", "architecture", "quality", "performance", "openai"),
+    *("cli", "parameters", "errors", "architecture", "quality", "performance", "openai", "operate"),
 }
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
