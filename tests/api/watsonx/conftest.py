@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import ssl
 import sys
 import threading
 import time
 import types
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
@@ -53,7 +56,21 @@ def behind(
     tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[..., Path], tls: tuple[Path, Path]
 ) -> Iterator[Behind]:
     """The studio, behind https://localhost, with two tiny models; its serving host answers in this process."""
-    folder = tmp_path_factory.mktemp("studio")
+    with _running(tmp_path_factory.mktemp("studio"), tiny_folder, tls) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def idle(
+    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[..., Path], tls: tuple[Path, Path]
+) -> Iterator[Behind]:
+    """Another one that never has a worker: runs wait until a test moves them."""
+    with _running(tmp_path_factory.mktemp("idle"), tiny_folder, tls) as made:
+        yield made
+
+
+@contextmanager
+def _running(folder: Path, tiny_folder: Callable[..., Path], tls: tuple[Path, Path]) -> Iterator[Behind]:
     settings = StudioSettings.of(folder, f"sqlite:///{folder / 'studio.db'}", str(folder / "files"))
     store = ArtifactStore(settings.storage_url, folder / "cache")
     app = create_app(settings, Host(HostSettings(fetch=store.folder, data_dir=folder, secret="")))
@@ -108,6 +125,33 @@ def client(behind: Behind, mode: str, impatient: None) -> Any:
     made = behind.client(mode)
     made.set.default_project(behind.project_id)
     return made
+
+
+@pytest.fixture
+def idle_client(idle: Behind, mode: str, impatient: None) -> Any:
+    """The same in the studio without a worker."""
+    made = idle.client(mode)
+    made.set.default_project(idle.project_id)
+    return made
+
+
+@pytest.fixture
+def http(behind: Behind) -> Iterator[httpx.Client]:
+    """Plain requests, with a key."""
+    with _http(behind) as made:
+        yield made
+
+
+@pytest.fixture
+def idle_http(idle: Behind) -> Iterator[httpx.Client]:
+    with _http(idle) as made:
+        yield made
+
+
+def _http(behind: Behind) -> httpx.Client:
+    trusted = ssl.create_default_context(cafile=str(behind.certificate))
+    headers = {"Authorization": f"Bearer {behind.key}"}
+    return httpx.Client(base_url=behind.url, verify=trusted, headers=headers, timeout=60)
 
 
 @pytest.fixture

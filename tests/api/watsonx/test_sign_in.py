@@ -7,6 +7,7 @@ import json
 import ssl
 import time
 import urllib.parse
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -20,7 +21,8 @@ WRONG = "sp-notakeyofthisstudio"
 
 
 @pytest.fixture
-def http(behind: Behind) -> Any:
+def http(behind: Behind) -> Iterator[httpx.Client]:
+    """Plain requests without a key."""
     trusted = ssl.create_default_context(cafile=str(behind.certificate))
     with httpx.Client(base_url=behind.url, verify=trusted) as made:
         yield made
@@ -34,9 +36,9 @@ def test_every_mode_reaches_the_project(client: Any, behind: Behind) -> None:
 @pytest.mark.filterwarnings("ignore:`verify=<str>` is deprecated:DeprecationWarning")
 def test_a_certificate_of_ones_own_is_verified(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
     from ibm_watsonx_ai import APIClient, Credentials
+    from ibm_watsonx_ai._wrappers.httpx.global_httpx_settings import GlobalHttpxSettings
 
-    monkeypatch.setenv("WX_CLIENT_VERIFY_REQUESTS", "")  # the client sets it for the whole process
-    monkeypatch.delenv("WX_CLIENT_VERIFY_REQUESTS")
+    monkeypatch.setattr(GlobalHttpxSettings, "verify", None)  # the client sets it for the whole process
     client = APIClient(Credentials(url=behind.url, token=behind.key, verify=str(behind.certificate)))
     assert client.set.default_project(behind.project_id) == "SUCCESS"
 
