@@ -81,13 +81,14 @@ class Zoo:
     ids: dict[str, str]
     bodies: dict[str, Any]
     keys: dict[str, str]
+    client: httpx.Client
 
-    def ask(self, route: Route, key: str | None, **more: Any) -> httpx.Response:
+    def ask(self, route: Route, key: str | None) -> httpx.Response:
         path = re.sub(r"{(\w+)(?::\w+)?}", lambda found: self.ids.get(found.group(1), "nothing"), route.path)
         path += "?q=a" if path == "/api/search" else ""
         headers = {"authorization": f"Bearer {self.keys[key]}"} if key else {}
         body = None if route.method == "GET" else self.bodies.get(route.name, {})
-        return httpx.request(route.method, self.studio.url + path, headers=headers, json=body, timeout=20, **more)
+        return self.client.request(route.method, path, headers=headers, json=body)
 
     def everything(self) -> dict[str, Any]:
         """All rows of all nouns: what a request that is refused must not change."""
@@ -122,7 +123,8 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[..., Pat
         with studio.office.unit(SYSTEM) as unit:
             people.set_member(unit, unit.get(tables.Space, ids["space_id"]), "reader", "viewer")
             people.set_member(unit, unit.get(tables.Space, ids["space_id"]), "chief", "admin")
-        yield Zoo(studio, ids, _bodies(studio, ids), keys)
+        with httpx.Client(base_url=studio.url, timeout=60) as client:
+            yield Zoo(studio, ids, _bodies(studio, ids), keys, client)
 
 
 def _fill(studio: LiveStudio) -> dict[str, str]:

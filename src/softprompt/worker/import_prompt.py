@@ -29,7 +29,7 @@ def bring_in(folder: str, out: str, model: str | None, name: str | None, templat
     """Write the tuned prompt to `out` and give its card."""
     from softprompt.data.template import Template
     from softprompt.engine.artifact import TunedPrompt, is_tuned_prompt
-    from softprompt.engine.artifact_card import read_card
+    from softprompt.engine.artifact_card import CARD, read_card
     from softprompt.engine.import_prompt import check_foreign, import_prompt
 
     source = Path(folder)
@@ -45,7 +45,7 @@ def bring_in(folder: str, out: str, model: str | None, name: str | None, templat
 
         import_prompt(source, load_model(model), name=name or "Imported prompt", template=chosen).tuned.save(out)
     read_card(Path(out))
-    return dict(json.loads((Path(out) / "softprompt.json").read_text(encoding="utf-8")))
+    return dict(json.loads((Path(out) / CARD).read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

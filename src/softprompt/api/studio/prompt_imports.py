@@ -26,7 +26,8 @@ from softprompt.api.context import studio_of, unit_of
 from softprompt.api.studio.shapes import REPEATABLE, Name, Project, Reference, new_router
 from softprompt.api.studio.tuned_prompts import PromptShown, show_prompt
 from softprompt.api.studio.uploads import UPLOAD_BODY, Received, received
-from softprompt.errors import ArtifactInvalid, DeadlineExceeded, SoftpromptError, TooLarge
+from softprompt.engine.artifact_card import CARD
+from softprompt.errors import ArtifactInvalid, DeadlineExceeded, ParameterInvalid, SoftpromptError, TooLarge
 from softprompt.storage.tables import Project as ProjectRow
 from softprompt.studio import foundation_models, projects, tuned_prompts
 from softprompt.studio.access import Unit
@@ -134,6 +135,8 @@ def _check(request: Request, query: ImportFacts) -> tuple[str, str | None]:
 
 async def _read(folder: Path, out: Path, model: str | None, query: ImportFacts) -> dict[str, Any]:
     """The card of what lies in the folder, read and written to `out` by another process."""
+    if model is None and not (folder / CARD).is_file():
+        raise ParameterInvalid("model: name the foundation model on which these vectors were trained.")
     order = {"folder": str(folder), "out": str(out), "model": model, "name": query.name, "template": query.template}
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
