@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from softprompt import TunedPrompt as Artefact
 from softprompt import load_model
 from softprompt.jobs import workers
+from softprompt.jobs.queue import Claim, Order, Queue
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import Dataset, Evaluation, TunedPrompt, TuningRun
 from softprompt.storage.types import now
 from softprompt.storage.work import WorkerRow
+from softprompt.worker.prepare import Prepared, Preparer
 from studio_fixtures import SMALL, complaints
 from worker.conftest import ENDLESS, LONG, Shop, until
 
@@ -192,6 +195,29 @@ def test_keep_ends_with_the_best_so_far(shop: Shop) -> None:
     run = shop.lab.get(TuningRun, run_id)
     assert 3 < run.results["updates"] < 9000
     assert shop.vectors(run_id)
+
+
+def test_keep_that_comes_before_the_first_update_is_heard(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While files are still being brought; the run makes one update and keeps that."""
+    run_id = shop.lab.run(shop.lab.dataset(complaints(180)), ENDLESS)
+    heard, beat, prepare = threading.Event(), Queue.beat, Preparer.prepare
+
+    def listening(queue: Queue, claim: Claim) -> Order:
+        order = beat(queue, claim)
+        if order == "keep":
+            heard.set()
+        return order
+
+    def slow(preparer: Preparer, claim: Claim) -> Prepared:
+        shop.cancel(run_id, "keep")
+        assert heard.wait(30)
+        return prepare(preparer, claim)
+
+    monkeypatch.setattr(Queue, "beat", listening)
+    monkeypatch.setattr(Preparer, "prepare", slow)
+    shop.once()
+    assert shop.state(run_id) == "completed"
+    assert shop.lab.get(TuningRun, run_id).results["updates"] < 100
 
 
 def test_an_evaluation_can_be_canceled(shop: Shop) -> None:

@@ -54,6 +54,7 @@ class Attempt:
     stopping: threading.Event
     pulse: Callable[[], None]
     _wish: Stop | None = None
+    _asked: Stop | None = None
     _deadline: float = float("inf")
     _looked: float = 0.0
     _running: bool = False
@@ -117,9 +118,10 @@ class Attempt:
                 self._journal.add(message["event"])
                 if courier is not None and message["event"]["event"] == "Saved":
                     courier.wake()
-            before = self._wish
             self._obey()
-            if self._wish != before and self._wish is not None:
+            if self._wish != self._asked and self._wish is not None:
+                self._asked = self._wish
+                self._deadline = time.monotonic() + GRACE.get(self._wish, float("inf"))
                 self.runner.stop(self._wish)
             if time.monotonic() > self._deadline:
                 self.runner.kill()
@@ -137,16 +139,12 @@ class Attempt:
             log.warning("Working on without the database: %s", error)
             order = "go on"
         self._looked = time.monotonic()
-        wish: Stop | None = self._wish
-        if order == "cancel" or (order == "keep" and self.claim.kind != "tune"):
-            wish = "cancel"
+        if self._wish == "cancel" or order == "cancel" or (order == "keep" and self.claim.kind != "tune"):
+            self._wish = "cancel"
         elif self.stopping.is_set():
-            wish = "pause"
+            self._wish = "pause"
         elif order == "keep":
-            wish = "keep"
-        if wish != self._wish and wish is not None:
-            self._wish = wish
-            self._deadline = time.monotonic() + GRACE.get(wish, float("inf"))
+            self._wish = "keep"
 
     def _meanwhile(self, work: Callable[[], T], ended_by: tuple[Stop, ...]) -> T:
         """Do something slow in a thread while the lease is renewed.
