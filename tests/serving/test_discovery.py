@@ -136,6 +136,43 @@ def test_a_request_waits_for_the_host_that_comes_after_a_dead_one(served: Any, t
     asyncio.run(ask())
 
 
+def says(folder: Path, state: str) -> None:
+    """What `up` writes down about the serving host."""
+    (folder / "studio.json").write_text(json.dumps({"processes": [{"kind": "serving", "state": state}]}))
+
+
+def test_a_request_waits_for_the_first_host_while_it_is_being_started(served: Any, tmp_path: Path) -> None:
+    only = served(Speaker("a"))
+    says(tmp_path, "starting")
+
+    async def ask() -> None:
+        host = DiscoveredHost(tmp_path)
+        asking = asyncio.create_task(host.answer(WORK))
+        await asyncio.sleep(0.2)
+        assert not asking.done()
+        only.tell(tmp_path)
+        assert (await asking).output == "a"
+        await host.close()
+
+    asyncio.run(ask())
+
+
+def test_nobody_waits_for_a_host_that_fails(served: Any, tmp_path: Path) -> None:
+    dead = served(Speaker("a"))
+    dead.tell(tmp_path)
+    dead.stop()
+    says(tmp_path, "failing")
+
+    async def ask() -> None:
+        host = DiscoveredHost(tmp_path)
+        (failed,) = await told(host)
+        assert isinstance(failed, Failed)
+        assert "No serving host answers" in failed.message
+        await host.close()
+
+    asyncio.run(asyncio.wait_for(ask(), 5))
+
+
 def test_nothing_is_said_twice(served: Any, tmp_path: Path) -> None:
     """Once a piece was passed on, a broken answer stays broken."""
     first = Speaker("a", breaks=1)

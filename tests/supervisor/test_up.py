@@ -149,3 +149,11 @@ def test_a_key_made_while_it_runs_opens_it(studio: Up) -> None:
     headers = {"authorization": f"Bearer {key}"}
     with httpx.Client(headers=headers, trust_env=False, timeout=30) as client:
         assert client.get(f"{studio.state['web']}/api/projects").status_code == 200
+
+
+def test_doctor_knows_that_the_ports_are_ours(studio: Up) -> None:
+    done = cli("doctor", "--json", "--data-dir", str(studio.data))
+    found = {each["check"]: each["words"] for each in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 0, found
+    assert found["port of tls"] == f"{studio.state['tls']} answers, ours"
+    assert found["processes"] == "4 of the studio's processes live"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from softprompt.config import STATE_FILE
 from softprompt.errors import Unavailable
 from softprompt.serving import backend
 from softprompt.serving.client import ServingClient
@@ -22,8 +23,10 @@ from softprompt.serving.protocol import Done, Event, Failed, Piece, Target, Toke
 
 T = TypeVar("T")
 FILE = "serving.json"
-PATIENCE = 20.0
-"""Seconds to wait for the next host where there was one a moment ago: the time that a restart takes."""
+PATIENCE = 60.0
+"""Seconds to wait for a host that is being started: torch and the model have to be loaded."""
+ALONE = 5.0
+"""The same where no parent says whether one is being started."""
 _LOOK_EVERY = 0.05
 
 
@@ -126,16 +129,23 @@ class DiscoveredHost:
             return await ask(link.client)
 
     async def _linked(self, gone: _Link | None, deadline: float) -> _Link | None:
-        """The way to the host of this moment, another one than `gone`; waits for it if there was one before."""
+        """The way to the host of this moment, another one than `gone`; waits for it while there is hope."""
+        began = time.monotonic()
         while True:
             link = self._current()
             if link is not None and (gone is None or link.note != gone.note):
                 await self._close_retired()
                 return link
-            expected = gone is not None or self._link is not None
-            if not expected or time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or not self._hope(gone, time.monotonic() - began):
                 return None
             await asyncio.sleep(_LOOK_EVERY)
+
+    def _hope(self, gone: _Link | None, waited: float) -> bool:
+        """Whether a host is likely to come: its parent starts it, or there was one a moment ago."""
+        word = _parents_word(self._data_dir)
+        if word is not None:
+            return word in ("starting", "restarting", "running")
+        return (gone is not None or self._link is not None) and waited < ALONE
 
     def _current(self) -> _Link | None:
         """As the note says it now; the file is read only when it has changed."""
@@ -180,6 +190,15 @@ class _Link:
 
     def __exit__(self, *_: object) -> None:
         self.uses -= 1
+
+
+def _parents_word(data_dir: Path) -> str | None:
+    """The state of the serving host as `up` wrote it down; None without one."""
+    try:
+        found = json.loads((data_dir / STATE_FILE).read_text(encoding="utf-8"))["processes"]
+        return next((str(each["state"]) for each in found if each["kind"] == "serving"), None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _gone(event: Failed) -> bool:
