@@ -308,3 +308,15 @@ def test_documents_that_do_not_fit_are_not_read_for_strangers(zoo: Zoo) -> None:
 def _upload(route: Route) -> bool:
     """Routes that look at their query first."""
     return route.path in ("/api/datasets", "/api/prompts/import")
+
+
+def test_nobody_hears_through_a_web_socket(zoo: Zoo) -> None:
+    from starlette.routing import WebSocketRoute
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    paths = [route.path for router in routers() for route in router.routes if isinstance(route, WebSocketRoute)]
+    for path in paths:
+        address = zoo.studio.url.replace("http", "ws") + re.sub(r"{(\w+)}", lambda found: zoo.ids[found.group(1)], path)
+        with pytest.raises(InvalidStatus, match="403"), connect(address):
+            pass
