@@ -97,6 +97,15 @@ def vllm_key_from_environment() -> str | None:
     return os.environ.get("SOFTPROMPT_VLLM_KEY") or None
 
 
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Read by Prometheus' client too, when it is imported."""
+
+
+def metrics_folder_from_environment() -> str | None:
+    """Where the web processes of one parent keep their counters; None if there is only one."""
+    return os.environ.get(METRICS_FOLDER) or None
+
+
 STATE_FILE = "studio.json"
 """What `softprompt up` writes down in the data folder."""
 

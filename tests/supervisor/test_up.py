@@ -157,3 +157,18 @@ def test_doctor_knows_that_the_ports_are_ours(studio: Up) -> None:
     assert done.returncode == 0, found
     assert found["port of tls"] == f"{studio.state['tls']} answers, ours"
     assert found["processes"] == "4 of the studio's processes live"
+
+
+def test_web_processes_count_together_and_with_the_serving_host(studio: Up) -> None:
+    def requests() -> int:
+        page = get(studio.state["web"], "/metrics").text
+        assert "softprompt_queue_depth 0.0" in page
+        assert "# HELP softprompt_serving_batch_rows" in page
+        return sum(
+            int(float(line.split()[-1])) for line in page.splitlines() if "/healthz" in line and "_total{" in line
+        )
+
+    before = requests()
+    for _ in range(6):
+        get(studio.state["web"])
+    assert requests() == before + 6

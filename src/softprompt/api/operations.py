@@ -6,10 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from softprompt import __version__
 from softprompt.api import metrics
-from softprompt.api.context import studio_of
+from softprompt.api.context import Studio, studio_of
 from softprompt.errors import SoftpromptError
 from softprompt.storage.rows import Rows
 
@@ -42,7 +43,16 @@ def readyz(request: Request) -> JSONResponse:
 
 
 @router.get("/metrics")
-def prometheus(request: Request) -> Response:
-    with studio_of(request).office.database.read() as session:
-        body = metrics.text(Rows(session))
+async def prometheus(request: Request) -> Response:
+    """Numbers of the web, the queue and the serving host."""
+    studio = studio_of(request)
+    body = await run_in_threadpool(_own_numbers, studio)
+    ask = getattr(studio.backend, "metrics", None)
+    if ask is not None:
+        body += (await ask()).encode()
     return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _own_numbers(studio: Studio) -> bytes:
+    with studio.office.database.read() as session:
+        return metrics.text(Rows(session))

@@ -28,6 +28,7 @@ PATIENCE = 60.0
 ALONE = 5.0
 """The same where no parent says whether one is being started."""
 _LOOK_EVERY = 0.05
+_METRICS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ class DiscoveredHost:
         link = self._current()
         if link is None:
             return ""
-        with link, contextlib.suppress(Unavailable):
-            return await link.client.metrics()
+        with link, contextlib.suppress(Unavailable, TimeoutError):
+            return await asyncio.wait_for(link.client.metrics(), _METRICS_SECONDS)
         return ""
 
     async def close(self) -> None:

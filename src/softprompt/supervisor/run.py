@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from softprompt import __version__
+from softprompt.config import METRICS_FOLDER
 from softprompt.studio.access import Office
 from softprompt.supervisor import certificate, first_start, home, sockets
 from softprompt.supervisor.certificate import Certificate
@@ -59,9 +61,15 @@ class Studio:
         self._stops = 0
         self._wakeup = -1
         self._written: Any = None
-        environment = _environment(plan)
+        shared = _counted_together(plan)
         self.kept = [
-            Kept(part, environment, plan.log_dir, quiet=self.terminal, say=self._say)
+            Kept(
+                part,
+                _environment(plan) | (shared if part.kind == "web" else {}),
+                plan.log_dir,
+                quiet=self.terminal,
+                say=self._say,
+            )
             for part in parts(plan, plain.fileno(), tls.fileno(), cert.cert, cert.key)
         ]
         self.chores = Chores(office, plan.settings.data_dir / "uploads", watched=self.terminal, daily=self._renew)
@@ -251,6 +259,16 @@ def _environment(plan: Plan) -> dict[str, str]:
         "SOFTPROMPT_STORAGE_URL": settings.storage_url,
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _counted_together(plan: Plan) -> dict[str, str]:
+    """A fresh folder for the counters of several web processes; one alone needs none."""
+    if plan.web_processes == 1:
+        return {}
+    folder = plan.settings.data_dir / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return {METRICS_FOLDER: str(folder)}
 
 
 @contextlib.contextmanager
