@@ -24,7 +24,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStudio]:
-    with live_studio(tmp_path_factory.mktemp("studio"), EchoBackend()) as running:
+    with live_studio(tmp_path_factory.mktemp("studio"), EchoBackend(), tls=True) as running:
         yield running
 
 
@@ -173,6 +173,17 @@ def test_a_link_signs_in_once(studio: LiveStudio, browser: httpx.Client) -> None
     assert ok(browser.get("/api/me"))["user"]["name"] == user.name
     secret = link.split("link=")[1]
     assert "was used already" in message(browser.post("/api/sign-in/link", json={"link": secret}), 401)
+
+
+def test_over_tls_the_cookie_is_for_tls_only(studio: LiveStudio) -> None:
+    import ssl
+
+    user = new_user(studio)
+    trust = ssl.create_default_context(cafile=str(studio.cert))
+    with httpx.Client(base_url=str(studio.tls), verify=trust) as browser:
+        answer = browser.post("/api/sign-in", json={"name": user.name, "password": PASSWORD})
+        assert "Secure" in answer.headers["set-cookie"]
+        assert ok(browser.get("/api/me"))["user"]["name"] == user.name
 
 
 def test_two_who_follow_one_link_at_once_are_one_who_gets_in(studio: LiveStudio) -> None:

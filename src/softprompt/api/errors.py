@@ -36,6 +36,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, SoftpromptError):  # the limit was passed while the body was being read
+            return await known(request, error.__cause__)
         words = {404: f"There is nothing at {request.url.path}.", 405: f"{request.method} is not known here."}
         message = words.get(error.status_code, str(error.detail))
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")

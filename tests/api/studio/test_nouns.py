@@ -346,3 +346,11 @@ def test_null_characters_in_addresses_are_refused(admin: httpx.Client) -> None:
 def test_unknown_filters_are_refused(admin: httpx.Client) -> None:
     for path in ("projects", "spaces", "datasets", "experiments", "runs", "prompts", "deployments", "sessions"):
         assert "stat" in message(admin.get(f"/api/{path}", params={"stat": "failed"}), 400)
+
+
+def test_a_body_that_is_too_large_is_refused_however_it_comes(admin: httpx.Client) -> None:
+    body = b'{"name": "' + b"x" * 9_000_000 + b'"}'
+    headers = {"content-type": "application/json"}
+    assert "at most 8,388,608 are allowed" in message(admin.post("/api/projects", content=body, headers=headers), 413)
+    pieces = (body[start : start + 2**16] for start in range(0, len(body), 2**16))
+    assert "at most 8,388,608 are allowed" in message(admin.post("/api/projects", content=pieces, headers=headers), 413)
