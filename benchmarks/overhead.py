@@ -62,7 +62,7 @@ def overhead(
     from softprompt.workbench.respond import Responder
 
     backbone = load_model(options.model)
-    responder = Responder.of(backbone, TunedPrompt.load(running.data_dir / "files" / "prompts" / prompt_id))
+    responder = Responder.of(backbone, TunedPrompt.load(folder_of(running, prompt_id)))
     direct, served = [], []
     for turn in range(-5, options.requests):
         text = texts[turn % len(texts)]
@@ -112,6 +112,20 @@ def memory(
         )
     after = _resident(pid)
     return {"serving host before, MiB": before, f"after {len(names)} deployments, MiB": after}
+
+
+def folder_of(running: Studio, prompt_id: str) -> Path:
+    """Where the files of a tuned prompt lie."""
+    from softprompt.api.context import open_office
+    from softprompt.config import StudioSettings
+    from softprompt.studio import tuned_prompts
+    from softprompt.studio.access import SYSTEM
+
+    office = open_office(StudioSettings.of(running.data_dir), upgrade=False)
+    with office.unit(SYSTEM, write=False) as unit:
+        found = office.store.folder(tuned_prompts.get(unit, prompt_id).key)
+    office.database.close()
+    return found
 
 
 def copies(running: Studio, prompt_id: str, count: int) -> list[str]:
