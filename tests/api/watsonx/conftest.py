@@ -154,6 +154,22 @@ def _http(behind: Behind) -> httpx.Client:
     return httpx.Client(base_url=behind.url, verify=trusted, headers=headers, timeout=60)
 
 
+@pytest.fixture(autouse=True)
+def tidy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """IBM's client never closes its connections; here they end with the test that opened them."""
+    opened: list[httpx.HTTPTransport] = []
+    begin = httpx.HTTPTransport.__init__
+
+    def noted(self: httpx.HTTPTransport, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        opened.append(self)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "__init__", noted)
+    yield
+    for transport in opened:
+        transport.close()
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """IBM's client waits five seconds between two questions; here it asks again at once. Nothing else is hurried."""
@@ -163,6 +179,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     hurried = types.SimpleNamespace(**{name: getattr(time, name) for name in dir(time) if not name.startswith("__")})
     hurried.sleep = lambda seconds: time.sleep(min(seconds, 0.2))
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if name.startswith("ibm_watsonx_ai") and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", hurried)

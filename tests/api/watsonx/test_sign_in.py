@@ -36,9 +36,8 @@ def test_every_mode_reaches_the_project(client: Any, behind: Behind) -> None:
 @pytest.mark.filterwarnings("ignore:`verify=<str>` is deprecated:DeprecationWarning")
 def test_a_certificate_of_ones_own_is_verified(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
     from ibm_watsonx_ai import APIClient, Credentials
-    from ibm_watsonx_ai._wrappers.httpx.global_httpx_settings import GlobalHttpxSettings
 
-    monkeypatch.setattr(GlobalHttpxSettings, "verify", None)  # the client sets it for the whole process
+    monkeypatch.setenv("WX_CLIENT_VERIFY_REQUESTS", str(behind.certificate))  # the client sets it for good
     client = APIClient(Credentials(url=behind.url, token=behind.key, verify=str(behind.certificate)))
     assert client.set.default_project(behind.project_id) == "SUCCESS"
 

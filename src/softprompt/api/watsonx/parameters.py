@@ -142,8 +142,8 @@ def _options(sent: Any, problems: list[str]) -> tuple[frozenset[str], int]:
 
 def _number_problem(name: str, value: Any) -> str | None:
     kind, low, high = NUMBERS[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and value != int(value)):
+    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and not float(value).is_integer()):
         return f"{name}: {str(value)[:60]!r} is not a {'whole number' if kind is int else 'number'}"
-    if value < low or (high is not None and value > high):
+    if not value >= low or (high is not None and value > high):  # "not >=" also catches NaN
         return f"{name}: {value} is not {f'at least {low}' if high is None else f'between {low} and {high}'}"
     return None

@@ -72,7 +72,7 @@ def read(sent: dict[str, Any], model: Model | None, dataset: Dataset | None) -> 
         else:
             config[ours] = float(value) if ours == "learning_rate" else int(value)
     problems += _read_words(sent, config)
-    if (task := sent.get("task_id")) in TASKS:
+    if isinstance(task := sent.get("task_id"), str) and task in TASKS:
         # IBM's classification covers label sets; whether these rows hold sets was seen when they came in.
         sets = task == "classification" and dataset is not None and dataset.task == "multilabel"
         config["task"] = "multilabel" if sets else TASKS[task]
@@ -169,7 +169,7 @@ def _init(sent: dict[str, Any]) -> str | None:
 def _number_problem(name: str, value: Any, ours: str) -> str | None:
     low, high = _RANGES[ours]["low"], _RANGES[ours]["high"]
     whole = ours != "learning_rate"
-    if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value != int(value)):
+    if isinstance(value, bool) or not isinstance(value, int | float) or (whole and not float(value).is_integer()):
         return f"{name}: {str(value)[:60]!r} is not a {'whole number' if whole else 'number'}"
     return None if low <= value <= high else f"{name}: {value!r} is not between {low} and {high}"
 
