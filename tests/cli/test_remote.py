@@ -27,15 +27,15 @@ def studio(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[..., 
         yield running
 
 
-@pytest.fixture(params=["url", "data-dir"])
+@pytest.fixture
 def ask(
     request: pytest.FixtureRequest, studio: LiveStudio, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
-    """`ask("runs", "list")`, once over HTTP and once on the data folder."""
+    """`ask("runs", "list")`, over HTTP; with `both` a second time on the data folder."""
     monkeypatch.setenv("SOFTPROMPT_API_KEY", studio.key)
 
     def ask(*arguments: Any) -> Any:
-        if request.param == "url":
+        if getattr(request, "param", "url") == "url":
             return call("--url", studio.url, *arguments)
         return call(*arguments, "--data-dir", studio.data_dir)
 
@@ -48,11 +48,15 @@ def key(studio: LiveStudio, monkeypatch: pytest.MonkeyPatch) -> str:
     return studio.key
 
 
+both = pytest.mark.parametrize("ask", ["url", "data-dir"], indirect=True)
+
+
 def document(done: Any) -> Any:
     assert done.code == 0, done.err + done.out
     return json.loads(done.out)
 
 
+@both
 def test_a_run_is_started_shown_listed_and_canceled(ask: Callable[..., Any], rows: Path) -> None:
     started = document(ask("runs", "start", rows, "--model", MODEL, "--epochs", 2, "--tag", "a", "--json"))
     assert (started["state"], started["config"], started["tags"]) == ("queued", {"epochs": 2}, ["a"])
@@ -133,6 +137,7 @@ def test_errors_are_words_and_codes(
     assert words in json.loads(told.out)["error"]["message"]
 
 
+@both
 def test_datasets(ask: Callable[..., Any], rows: Path, tmp_path: Path) -> None:
     sent = document(ask("datasets", "upload", rows, "--name", "complaints", "--json"))
     assert (sent["state"], sent["rows"]) == ("ready", 18)
@@ -147,6 +152,7 @@ def test_datasets(ask: Callable[..., Any], rows: Path, tmp_path: Path) -> None:
     assert "is no file" in ask("datasets", "upload", tmp_path / "missing.jsonl").err
 
 
+@both
 def test_deployments_and_prompts(ask: Callable[..., Any], studio: LiveStudio, tuned: Path, tmp_path: Path) -> None:
     with studio.office.unit(SYSTEM) as unit:
         prompt = TunedPrompt(project_id=studio.project.id, name="Routing", model_id=MODEL, key="prompts/routing")
