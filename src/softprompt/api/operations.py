@@ -42,6 +42,12 @@ def readyz(request: Request) -> JSONResponse:
     return JSONResponse({"ready": ready, **parts}, 200 if ready else 503)
 
 
+@router.get("/api/openapi.json", include_in_schema=False)
+def openapi(request: Request) -> JSONResponse:
+    """The description of all interfaces, made when it is first wanted."""
+    return JSONResponse(request.app.openapi())
+
+
 @router.get("/metrics")
 async def prometheus(request: Request) -> Response:
     """Numbers of the web, the queue and the serving host."""

@@ -38,7 +38,6 @@ public       GET     /healthz
 public       GET     /readyz
 public       GET     /metrics
 public       GET     /api/openapi.json
-public       GET     /api/docs
 """
 
 POLICY |= _read(OPERATIONS)

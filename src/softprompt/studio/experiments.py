@@ -31,6 +31,7 @@ def create(
 def named(unit: Unit, project: Project, name: str) -> TuningExperiment:
     """The experiment of this name in the project, made if there is none."""
     name = clean_name(name)
+    unit.rows.lock(project)  # two runs that start at once find, or make, one experiment
     return unit.rows.first(TuningExperiment, project_id=project.id, name=name) or create(unit, project, name)
 
 

@@ -56,7 +56,7 @@ class Results:
         if not isinstance(entry, Mapping) or entry.get("key") != self._key(name, detail):
             return None
         try:
-            return Kept(float(entry["ms_per_row"]), tuple(Answer(**answer) for answer in entry["answers"]))
+            return Kept(float(entry["ms_per_row"]), tuple(map(_answer, entry["answers"])))
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -86,6 +86,11 @@ def write_answers(folder: Path, evaluation: Evaluation) -> Path:
         ]
         _replace(folder / f"{_file_name(method.name)}.jsonl", "".join(f"{line}\n" for line in lines))
     return folder
+
+
+def _answer(kept: Mapping[str, Any]) -> Answer:
+    """As it was, JSON's lists as tuples again. Details of tokens are not asked for here."""
+    return Answer(**{**kept, "labels": tuple(map(tuple, kept.get("labels", ()))), "tokens": ()})
 
 
 def _file_name(name: str) -> str:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from softprompt.api.auth import COOKIE
 from softprompt.api.context import Caller, studio_of, unit_of
 from softprompt.api.pages.shared import form_of, frame_of, go, page_answer, static_version, text_of
-from softprompt.api.studio.sign_in import set_cookie
+from softprompt.api.studio.sign_in import set_cookie, slow_down
 from softprompt.errors import SoftpromptError
 from softprompt.storage.people import ApiKey
 from softprompt.storage.tables import Dataset, Deployment, PromptSession, TuningRun
@@ -67,6 +67,7 @@ def sign_in_form(request: Request, link: str = "", after: str = "/") -> Response
     if not link:
         return page_answer(request, sign_in_page(static_version(), after=_inside(after)))
     try:
+        slow_down(request)
         with studio_of(request).office.unit(SYSTEM) as unit:
             signed = people.follow_link(unit, link)
     except SoftpromptError as error:
@@ -82,6 +83,7 @@ async def sign_in(request: Request) -> Response:
     given = text_of(await request.form())
     after = _inside(given.get("after", "/"))
     try:
+        slow_down(request)
         with studio_of(request).office.unit(SYSTEM) as unit:
             signed = people.sign_in(unit, given.get("name", ""), given.get("password", ""))
     except SoftpromptError as error:
