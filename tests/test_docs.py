@@ -25,7 +25,7 @@ PRIVATE = {
 WANTED = {
     "api",
     *("index", "install", "data", "tuning", "generation", "evaluation", "models", "library", "artefact"),
-    *("cli", "parameters", "errors", "architecture", "quality", "performance", "openai", "operate"),
+    *("cli", "parameters", "errors", "architecture", "quality", "performance", "openai", "operate", "watsonx"),
 }
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

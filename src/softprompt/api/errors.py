@@ -18,7 +18,7 @@ from softprompt.ui.pages.problem import problem
 
 log = logging.getLogger("softprompt.api")
 MORE_INFO = "https://github.com/softprompt/softprompt/blob/main/docs/api.md#errors"
-WATSONX = ("/ml/", "/v2/", "/wx/", "/transactional/", "/icp4d-api/", "/identity/", "/projects/")
+WATSONX = ("/ml/", "/v2/", "/wx/", "/transactional/", "/icp4d-api/", "/identity/", "/projects/", "/uploads/")
 PAGES = ("/lab", "/data", "/tuning", "/deployments", "/models", "/account", "/sign-", "/home")
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -55,6 +55,7 @@ def install(app: FastAPI) -> None:
 def answer(request: Request, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
     """An error in the shape of the wire that the request came by; for people with browsers, a page."""
     request_id = getattr(request.state, "request_id", "")
+    message = message.encode("utf-8", "replace").decode()  # what was sent may hold half a character
     if is_page(request.url.path) and "text/html" in request.headers.get("accept", ""):
         if status == Unauthenticated.status:
             after = quote(request.url.path) if request.method == "GET" else "/"

@@ -19,10 +19,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from softprompt.errors import NameTaken, SoftpromptError, StorageFull, Unavailable, UsageError
+from softprompt.errors import NameTaken, ParameterInvalid, SoftpromptError, StorageFull, Unavailable, UsageError
 
 T = TypeVar("T")
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -188,6 +188,11 @@ def _explained() -> Iterator[None]:
         if "disk is full" in words or "No space left" in words:
             raise StorageFull("The database's disk is full. Make room and try again; nothing was lost.") from error
         raise Unavailable(f"The database does not answer: {words.strip().splitlines()[0]}.") from error
+    except DataError as error:
+        words = str(error.orig).strip().splitlines()[0]
+        raise ParameterInvalid(f"A value cannot be stored: {words}. Correct it.") from error
+    except (UnicodeEncodeError, OverflowError) as error:  # from SQLite's driver, which does not dress them
+        raise ParameterInvalid(f"A value cannot be stored: {error}. Correct it.") from error
     except DBAPIError as error:
         if error.connection_invalidated or getattr(error.orig, "sqlstate", "") in ("40001", "40P01"):
             raise Unavailable(f"The database broke off: {str(error.orig).strip().splitlines()[0]}.") from error

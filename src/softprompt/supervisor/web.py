@@ -70,6 +70,7 @@ async def _serve(app: FastAPI, listeners: Listeners, trust_proxy: bool, lifeline
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        "timeout_keep_alive": 75,  # longer than clients keep theirs: they must never write to one that is closing
         "timeout_graceful_shutdown": PATIENCE,
         "proxy_headers": trust_proxy,
         "forwarded_allow_ips": "*" if trust_proxy else None,

@@ -83,7 +83,13 @@ def _running(folder: Path, tiny_folder: Callable[..., Path], tls: tuple[Path, Pa
     with office.unit(Actor(user_id=admin.id, name="admin", admin=True)) as unit:
         key, secret = people.create_key(unit, "tests", role="admin")
     config = uvicorn.Config(
-        app, port=0, host="localhost", ssl_certfile=str(tls[0]), ssl_keyfile=str(tls[1]), log_level="error"
+        app,
+        port=0,
+        host="localhost",
+        ssl_certfile=str(tls[0]),
+        ssl_keyfile=str(tls[1]),
+        log_level="error",
+        timeout_keep_alive=75,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

@@ -5,11 +5,12 @@ IBM's client sends more than it needs, so unknown fields of a body are left alon
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Query, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from softprompt.api.context import caller_of
 from softprompt.errors import UsageError
@@ -26,6 +27,16 @@ class Body(BaseModel):
     """Of a request; what is not known is left alone."""
 
     model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, data: Any) -> Any:
+        """Half a character (an unpaired surrogate) deep inside would only be noticed where nobody can say so."""
+        try:
+            json.dumps(data, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("the text holds half a character (an unpaired surrogate)") from None
+        return data
 
 
 class Placed(Body):
