@@ -46,7 +46,9 @@ def measure(options: argparse.Namespace, running: Studio, client: httpx.Client) 
     dataset = upload(client, "rows", rows)
     model = options.model
     labelled = finished(client, tuned(client, model, dataset, "labels", readout="only"))
-    written = tuned(client, model, dataset, "text", readout="off", epochs=1)
+    written = tuned(
+        client, model, dataset, "text", readout="off", init="text", virtual_tokens=20, batch_size=16, epochs=1
+    )
     told(client.post("/api/deployments", json={"serving_name": "labels", "prompt": labelled["tuned_prompt_id"]}))
     added = overhead(options, running, client, labelled["tuned_prompt_id"], [text for text, _ in rows])
     said = finished(client, written)
