@@ -104,7 +104,7 @@ def create(
 def open_upload(
     unit: Unit, dataset_id: str, *, attachment_id: str, file_name: str, media_type: str
 ) -> tuple[Dataset, str]:
-    """Get ready for a file; whoever has the secret may put it, once."""
+    """Get ready for a file; whoever has the secret may put it. Put again, it must be the same: answers get lost."""
     dataset = unit.get(Dataset, dataset_id)
     if dataset.state != "uploading":
         raise WrongState(f"Dataset {dataset.name!r} has its file already. Make a new version.")
@@ -237,7 +237,6 @@ def _fill(unit: Unit, dataset: Dataset, found: Examined) -> None:
     dataset.size, dataset.sha256, dataset.key = found.size, found.sha256, found.key
     dataset.rows, dataset.task, dataset.report = report.valid, report.task, report.to_dict()
     dataset.state = "ready" if report.ok else "invalid"
-    dataset.upload_digest = None
 
 
 def check_share(share: float) -> float:
