@@ -4,8 +4,8 @@
 
 Both are processes of their own, started here one after the other, asked the same things over HTTP by the same client.
 First all requests want a label: ours reads it by the prompt's label readout, PEFT says it in words. Then every second
-one wants a short text. The prompts are random vectors of equal size on both sides: what they say does not matter here, how
-long it takes does. The PEFT server is the usual one: a lock, an adapter switch, `generate`.
+one wants a short text. The prompts are random vectors of equal size on both sides: what they say does not matter here,
+how long it takes does. The PEFT server is the usual one: a lock, an adapter switch, `generate`.
 """
 
 from __future__ import annotations
