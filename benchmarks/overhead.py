@@ -49,9 +49,9 @@ def measure(options: argparse.Namespace, running: Studio, client: httpx.Client) 
     written = tuned(
         client, model, dataset, "text", readout="off", init="text", virtual_tokens=20, batch_size=16, epochs=1
     )
+    said = finished(client, written)  # before anything is measured
     told(client.post("/api/deployments", json={"serving_name": "labels", "prompt": labelled["tuned_prompt_id"]}))
     added = overhead(options, running, client, labelled["tuned_prompt_id"], [text for text, _ in rows])
-    said = finished(client, written)
     result = {**added, **first_update(client, written)}
     return {**result, **memory(options, running, client, said["tuned_prompt_id"], rows[0][0])}
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -35,6 +36,8 @@ FOLDS = 5
 REPEATS, FEW_ROWS = 3, 400
 """Up to so many rows cross-validation is repeated with other folds: one deal of few rows chooses by chance."""
 ROWS = 16
+STEPS = 80
+"""Of the solver, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,36 +197,70 @@ def _solve(
     """(center, scale, weight, bias) for each ridge: ridge logistic regression by L-BFGS in the rows' own span."""
     center, deviation = taken.mean(dim=0), taken.std(dim=0)
     scale = 1 / ((deviation + 1e-6) * taken.shape[1] ** 0.5)
-    # n rows span at most n dimensions: the ridge solution lies in them, and the problem becomes n × n.
-    u, s, vt = torch.linalg.svd((taken - center) * scale, full_matrices=False)
-    inside = u * s
-    counts = torch.bincount(answers, minlength=prior.shape[0]).float()
+    inside, back = _span((taken - center) * scale)
+    counts = torch.bincount(answers, minlength=prior.shape[0]).double()
     weights = (counts.sum() / (counts.clamp(min=1) * prior.shape[0])) ** BALANCE
-    theta = torch.zeros(prior.shape[1], inside.shape[1])
-    bias = torch.zeros(prior.shape[0])
+    problem = _Problem(inside.numpy(), answers.numpy(), prior.double().numpy(), weights.numpy())
+    theta, bias = np.zeros((prior.shape[1], inside.shape[1])), np.zeros(prior.shape[0])
     solved = []
     for ridge in sorted(ridges, reverse=True):  # from stiff to loose, each start the solution before
-        theta, bias = _logistic(inside, answers, prior, weights, ridge, theta, bias)
-        solved.append((ridge, (center, scale, prior @ theta @ vt, bias)))
+        theta, bias = problem.solve(ridge, theta, bias)
+        weight = prior.double() @ torch.from_numpy(theta) @ back
+        solved.append((ridge, (center, scale, weight.float(), torch.from_numpy(bias).float())))
     return [dict(solved)[ridge] for ridge in ridges]
 
 
-def _logistic(
-    inside: Tensor, answers: Tensor, prior: Tensor, weights: Tensor, ridge: float, theta: Tensor, bias: Tensor
-) -> tuple[Tensor, Tensor]:
-    theta, bias = theta.clone().requires_grad_(), bias.clone().requires_grad_()
-    solver = torch.optim.LBFGS([theta, bias], max_iter=80, history_size=10, line_search_fn="strong_wolfe")
+def _span(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates `[n, r]` of n rows in the space they span, and the way back `[r, d]`.
 
-    def closure() -> Tensor:
-        solver.zero_grad()
-        scores = inside @ theta.T @ prior.T + bias
-        loss = F.cross_entropy(scores, answers, weight=weights, reduction="sum") + 0.5 * ridge * theta.pow(2).sum()
-        (loss / len(answers)).backward()  # type: ignore[no-untyped-call]
-        return loss / len(answers)
+    n rows span at most n dimensions; the ridge solution lies in them, and the problem becomes n × n. The axes are those
+    of the products of rows with rows, which are few, and not of a decomposition of the long rows themselves.
+    """
+    wide = rows.double()
+    square, axes = torch.linalg.eigh(wide @ wide.T)
+    kept = square > square[-1] * 1e-12
+    length = square[kept].sqrt()
+    return axes[:, kept] * length, (axes[:, kept] / length).T @ wide
 
-    with torch.enable_grad():
-        solver.step(closure)  # type: ignore[no-untyped-call]
-    return theta.detach(), bias.detach()
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """Weighted multinomial logistic regression with shared weights; numpy, since each step is tiny.
+
+    Attributes:
+        rows: `[n, r]`. answers: `[n]`. prior: `[C, P]`. weights: `[C]` of each answer.
+    """
+
+    rows: np.ndarray[Any, np.dtype[np.float64]]
+    answers: np.ndarray[Any, np.dtype[np.int64]]
+    prior: np.ndarray[Any, np.dtype[np.float64]]
+    weights: np.ndarray[Any, np.dtype[np.float64]]
+
+    def solve(self, ridge: float, theta: Any, bias: Any) -> tuple[Any, Any]:
+        """The minimum, started from (theta `[P, r]`, bias `[C]`)."""
+        from scipy.optimize import minimize
+
+        options = {"maxiter": STEPS, "maxcor": 10, "gtol": 1e-7, "ftol": 1e-10}
+        start = np.concatenate([theta.ravel(), bias])
+        found = minimize(self.loss, start, (ridge, theta.shape), jac=True, method="L-BFGS-B", options=options)
+        return found.x[: theta.size].reshape(theta.shape), found.x[theta.size :]
+
+    def loss(self, point: Any, ridge: float, shape: tuple[int, int]) -> tuple[float, Any]:
+        """Mean loss over the rows and its gradient."""
+        theta, bias = point[: shape[0] * shape[1]].reshape(shape), point[shape[0] * shape[1] :]
+        count = np.arange(len(self.answers))
+        scores = self.rows @ theta.T @ self.prior.T + bias
+        scores -= scores.max(axis=1, keepdims=True)
+        likely = np.exp(scores)
+        total = likely.sum(axis=1, keepdims=True)
+        weight = self.weights[self.answers]
+        lost = weight @ (np.log(total[:, 0]) - scores[count, self.answers])
+        slope = likely / total
+        slope[count, self.answers] -= 1
+        slope *= weight[:, None]
+        gradient = (slope @ self.prior).T @ self.rows + ridge * theta
+        value = lost + 0.5 * ridge * float((theta * theta).sum())
+        return value / len(count), np.concatenate([gradient.ravel(), slope.sum(axis=0)]) / len(count)
 
 
 def _folds(answers: Tensor, seed: int) -> Tensor:
