@@ -7,7 +7,8 @@ weigh more, by the root of their rarity. Layers and the strength of the ridge ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,17 +101,32 @@ def fit(
     prior = label_prior(labels, parts)
     deals = [_folds(answers, seed + i) for i in range(REPEATS if len(examples) <= FEW_ROWS else 1)]
     trials = []
-    for layers, places in candidates:
-        taken = torch.cat([found[layer, place] for layer in layers for place in places], dim=1)
-        trials += [
-            Trial(layers, places, ridge, *scores)
-            for ridge, scores in zip(RIDGES, _cross_validate(taken, answers, prior, deals), strict=True)
-        ]
-    best = max(trials, key=lambda trial: trial.value)
-    taken = torch.cat([found[layer, place] for layer in best.layers for place in best.places], dim=1)
-    center, scale, weight, bias = _solve(taken, answers, prior, [best.ridge])[0]
+    with _one_thread():
+        for layers, places in candidates:
+            taken = torch.cat([found[layer, place] for layer in layers for place in places], dim=1)
+            trials += [
+                Trial(layers, places, ridge, *scores)
+                for ridge, scores in zip(RIDGES, _cross_validate(taken, answers, prior, deals), strict=True)
+            ]
+        best = max(trials, key=lambda trial: trial.value)
+        taken = torch.cat([found[layer, place] for layer in best.layers for place in best.places], dim=1)
+        center, scale, weight, bias = _solve(taken, answers, prior, [best.ridge])[0]
     readout = LabelReadout(labels, best.layers, best.places, center, scale, weight, bias, template, prompt)
     return Fitted(readout, best, tuple(trials))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Steps this small gain nothing from threads, and wait long for each other where other processes use the cores."""
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def layer_choices(depth: int) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
