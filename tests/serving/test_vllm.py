@@ -1,10 +1,11 @@
-"""What a vLLM server is sent, recorded by one made of a few lines; its answers are those of the documented wire.
+"""What a vLLM server is sent, recorded by one made of a few lines; its answers have the shape of those of vLLM 0.32.0.
 
 The matrix that arrives is compared with what the engine itself puts in front of its layers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -29,29 +30,54 @@ from .conftest import answered, events, failed, tuned_prompt
 pytestmark = pytest.mark.anyio
 
 
+def chunk(text: str, **facts: Any) -> dict[str, Any]:
+    """An event with one choice, as it comes from vLLM."""
+    count = facts.pop("count", 1)
+    choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": None, "stop_reason": None, **facts}
+    usage = {"prompt_tokens": 9, "total_tokens": 9 + count, "completion_tokens": count}
+    return {"id": "cmpl-87e9", "object": "text_completion", "model": "served", "choices": [choice], "usage": usage}
+
+
 class Recorder:
     """Stands for vLLM: keeps what it is sent and answers with given chunks."""
 
     def __init__(self, model_id: str) -> None:
-        self.model_id, self.version, self.status = model_id, "0.30.1", 200
+        self.model_id, self.version, self.status, self.message = model_id, "0.32.0", 200, "no such thing"
+        self.served, self.longest = "served", 64
+        self.hang: asyncio.Event | None = None
         self.bodies: list[dict[str, Any]] = []
         self.chunks: list[dict[str, Any]] = [
-            {"choices": [{"text": " Ware"}]},
-            {"choices": [{"text": "house", "finish_reason": "stop", "stop_reason": None}]},
-            {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}},
+            chunk(" Ware"),
+            chunk("house", count=3, finish_reason="stop"),
+            {"choices": [], "usage": {"prompt_tokens": 9, "total_tokens": 12, "completion_tokens": 3}},
         ]
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/version":
             return httpx.Response(200, json={"version": self.version})
         if request.url.path == "/v1/models":
-            return httpx.Response(200, json={"data": [{"id": "served", "root": self.model_id}]})
+            model = {"id": self.served, "object": "model", "root": self.model_id, "max_model_len": self.longest}
+            return httpx.Response(200, json={"object": "list", "data": [model]})
         assert request.url.path == "/v1/completions"
         self.bodies.append(json.loads(request.content))
         if self.status != 200:
-            return httpx.Response(self.status, json={"error": {"message": "no such thing"}})
-        lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in self.chunks] + ["data: [DONE]\n\n"]
-        return httpx.Response(200, text="".join(lines))
+            error = {"message": self.message, "type": "BadRequestError", "param": None, "code": self.status}
+            return httpx.Response(self.status, json={"error": error})
+        return httpx.Response(200, stream=Events(self.chunks, self.hang))
+
+
+class Events(httpx.AsyncByteStream):
+    """Events of a server, which says nothing after the last one if it is to hang."""
+
+    def __init__(self, chunks: list[dict[str, Any]], hang: asyncio.Event | None) -> None:
+        self._chunks, self._hang = chunks, hang
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for said in self._chunks:
+            yield f"data: {json.dumps(said)}\n\n".encode()
+        if self._hang:
+            await self._hang.wait()
+        yield b"data: [DONE]\n\n"
 
 
 @pytest.fixture
@@ -104,7 +130,7 @@ async def test_parameters_travel_in_the_servers_words(backend: VllmBackend, reco
     assert {name: first[name] for name in ("temperature", "top_p", "top_k", "seed", "max_tokens", "min_tokens")} == {
         "temperature": 0.5, "top_p": 0.9, "top_k": -1, "seed": 4, "max_tokens": 7, "min_tokens": 1,
     }  # fmt: skip
-    assert (first["stop"], first["include_stop_str_in_output"], first["logprobs"]) == (["\n"], True, 2)
+    assert (first["stop"], first["include_stop_str_in_output"], first["logprobs"]) == (["\n"], True, 20)
     assert second["prompt"] == backend_ids("user: hi\nassistant:")
     assert second["temperature"] == 0.0
 
@@ -117,17 +143,90 @@ def backend_ids(text: str) -> list[int]:
 
 
 async def test_pieces_details_and_ends_are_read(backend: VllmBackend, recorder: Recorder, model_id: str) -> None:
-    logprobs = {"tokens": [" a"], "token_logprobs": [-1.0], "top_logprobs": [{" b": -0.5, " a": -1.0}]}
+    a, b, end = (f"token_id:{number}" for number in (*backend_ids("ab"), *backend_ids("\n")))
+    logprobs = {"tokens": [a], "token_logprobs": [-1.0], "top_logprobs": [{a: -1.0, b: -0.5}]}
+    last = {"tokens": [end], "token_logprobs": [-0.1], "top_logprobs": [{end: -0.1, b: -3.0, a: -4.0}]}
     recorder.chunks = [
-        {"choices": [{"text": " a", "logprobs": logprobs}]},
-        {"choices": [{"text": "\n", "finish_reason": "stop", "stop_reason": "\n"}]},
+        chunk("a", logprobs=logprobs),
+        chunk("\n", logprobs=last, finish_reason="stop", stop_reason="\n", count=2),
     ]
-    work = Work(target=Target(model_id), text="x", details=2)
-    *pieces, done = await events(backend, work)
-    assert [piece.text for piece in pieces if isinstance(piece, Piece)] == [" a", "\n"]
-    assert done.stop_reason == "stop_sequence"  # type: ignore[union-attr]
-    (token,) = done.tokens  # type: ignore[union-attr]
-    assert (token.text, token.logprob, token.rank, token.top) == (" a", -1.0, 2, ((" b", -0.5), (" a", -1.0)))
+    *pieces, done = await events(backend, Work(target=Target(model_id), text="x", details=1))
+    assert [piece.text for piece in pieces if isinstance(piece, Piece)] == ["a", "\n"]
+    assert (done.stop_reason, done.generated_tokens) == ("stop_sequence", 2)  # type: ignore[union-attr]
+    first, second = done.tokens  # type: ignore[union-attr]
+    assert (first.text, first.logprob, first.rank, first.top) == ("a", -1.0, 2, (("b", -0.5),))
+    assert (second.text, second.rank, second.top) == ("\n", 1, (("\n", -0.1),))
+    body = recorder.bodies[0]  # many alternatives, so that ranks can be counted
+    assert (body["logprobs"], body["return_tokens_as_token_ids"]) == (20, True)
+
+
+async def test_parts_of_letters_are_told_apart(backend: VllmBackend, recorder: Recorder, model_id: str) -> None:
+    first, second, *_ = (f"token_id:{number}" for number in backend_ids("é"))
+    logprobs = {"tokens": [first], "token_logprobs": [-0.5], "top_logprobs": [{first: -0.5, second: -1.0}]}
+    recorder.chunks = [chunk("", logprobs=logprobs), chunk("é", count=2, finish_reason="length")]
+    done = await answered(backend, Work(target=Target(model_id), text="x", details=2))
+    (token,) = done.tokens
+    assert (token.text, [number for _, number in token.top]) == ("\ufffd", [-0.5, -1.0])
+    assert (done.output, done.stop_reason) == ("é", "max_tokens")
+
+
+async def test_no_more_is_asked_than_the_context_takes(backend: VllmBackend, recorder: Recorder, model_id: str) -> None:
+    recorder.chunks = [chunk("ab", count=2, finish_reason="length")]
+    config = GenerateConfig(max_new_tokens=20, min_new_tokens=10)
+    done = await answered(backend, Work(target=Target(model_id), text="x" * 60, config=config))
+    assert (recorder.bodies[0]["max_tokens"], recorder.bodies[0]["min_tokens"]) == (4, 4)
+    assert done.stop_reason == "token_limit"
+
+
+async def test_inputs_are_cut_and_never_empty(backend: VllmBackend, recorder: Recorder, model_id: str) -> None:
+    cut = await answered(
+        backend, Work(target=Target(model_id), text="abcd", config=GenerateConfig(truncate_input_tokens=2))
+    )
+    assert (recorder.bodies[0]["prompt"], cut.input_tokens, cut.cut) == (backend_ids("ab"), 2, True)
+    whole = await answered(backend, Work(target=Target(model_id), text=""))
+    assert (len(recorder.bodies[1]["prompt"]), whole.input_tokens, whole.cut) == (1, 1, False)
+
+
+async def test_what_came_in_time_is_counted(backend: VllmBackend, recorder: Recorder, model_id: str) -> None:
+    recorder.chunks, recorder.hang = [chunk("ab", count=2)], asyncio.Event()
+    done = await answered(backend, Work(target=Target(model_id), text="x", time_limit=0.2))
+    assert (done.output, done.generated_tokens, done.stop_reason) == ("ab", 2, "time_limit")
+    assert recorder.bodies[0]["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+
+
+async def test_errors_inside_the_stream_are_errors(backend: VllmBackend, recorder: Recorder, model_id: str) -> None:
+    recorder.chunks = [{"error": {"message": "engine died", "type": "InternalServerError", "code": 500}}]
+    refused = await failed(backend, Work(target=Target(model_id), text="x"))
+    assert (refused.code, refused.message) == ("unavailable", "vLLM: engine died")
+
+
+async def test_a_server_without_embeddings_is_not_the_callers_fault(
+    backend: VllmBackend, recorder: Recorder, model_id: str
+) -> None:
+    recorder.status = 400
+    recorder.message = "You must set `--enable-prompt-embeds` to input `prompt_embeds`. (parameter=prompt_embeds)"
+    refused = await failed(backend, Work(target=Target(model_id, "text-1"), text="x"))
+    assert refused.code == "unavailable"
+    assert refused.message.endswith("(parameter=prompt_embeds) Start the vLLM server with this option.")
+
+
+async def test_a_model_may_be_served_under_its_folder(store: Path, recorder: Recorder, model_id: str) -> None:
+    recorder.served, recorder.model_id = model_id, "elsewhere"
+    backend = VllmBackend("http://vllm", store.joinpath, transport=httpx.MockTransport(recorder))
+    await answered(backend, Work(target=Target(model_id), text="x"))
+    assert recorder.bodies[0]["model"] == model_id
+    await backend.close()
+
+
+async def test_a_repetition_penalty_behind_a_tuned_prompt_is_refused(
+    backend: VllmBackend, recorder: Recorder, model_id: str
+) -> None:
+    config = GenerateConfig(repetition_penalty=1.2)
+    refused = await failed(backend, Work(target=Target(model_id, "text-1"), text="x", config=config))
+    assert refused.code == "model_unsupported"
+    assert "repetition_penalty: 1.2 behind a tuned prompt is not possible through vLLM" in refused.message
+    await answered(backend, Work(target=Target(model_id), text="x", config=config))
+    assert [body["repetition_penalty"] for body in recorder.bodies] == [1.2]
 
 
 async def test_what_vllm_cannot_do_is_said(

@@ -1,7 +1,8 @@
 """A vLLM server generates in place of the host: tuned prompts travel as embeddings, everything else as token ids.
 
-vLLM has to run with `--enable-prompt-embeds`. It gives text only: label readouts, scores and the guard are refused.
-How the matrix of embeddings is made: `prompt_embeds`.
+vLLM has to run with `--enable-prompt-embeds`. It gives text only: label readouts, scores and the guard are refused, and
+so is a repetition penalty behind a tuned prompt. How the matrix of embeddings is made: `prompt_embeds`; how answers are
+read: `vllm_answers`.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from softprompt import catalogue
 from softprompt.engine.artifact import TunedPrompt
+from softprompt.engine.sources import resolve
 from softprompt.errors import (
-    Busy,
     DeadlineExceeded,
     ModelUnavailable,
     ModelUnknown,
@@ -31,10 +32,19 @@ from softprompt.errors import (
 from softprompt.serving.chat import chat_ids, chat_text
 from softprompt.serving.prompt_embeds import Embeddings, wire
 from softprompt.serving.prompts import Fetch
-from softprompt.serving.protocol import Done, Event, Failed, Piece, Target, TokenDetail, Tokens, Work
+from softprompt.serving.protocol import MOST_DETAILS, Done, Event, Failed, Piece, Target, Tokens, Work
+from softprompt.serving.vllm_answers import Said, refusal
 
 OLDEST = (0, 30)
 """The first version of vLLM that this is written for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What the server calls a model, and the longest prompt and answer together that it takes (0: it does not say)."""
+
+    name: str
+    longest: int = 0
 
 
 @dataclass(slots=True)
@@ -43,35 +53,17 @@ class _Asked:
 
     body: dict[str, Any]
     input_tokens: int
+    said: Said
     virtual_tokens: int = 0
     cut: bool = False
-    gap: str = ""
 
-
-@dataclass(slots=True)
-class _Said:
-    """An answer as it comes in."""
-
-    gap: str
-    output: str = ""
-    tokens: list[TokenDetail] = field(default_factory=list)
-    generated: int = 0
-    reason: str = "max_tokens"
-
-    def take(self, content: dict[str, Any]) -> str:
-        """Read one event; the text that is new."""
-        if usage := content.get("usage"):
-            self.generated = int(usage.get("completion_tokens", 0))
-        text = ""
-        for choice in content.get("choices") or ():
-            text += choice.get("text") or ""
-            self.tokens += _details(choice.get("logprobs") or {})
-            if choice.get("finish_reason") == "stop":
-                self.reason = "stop_sequence" if isinstance(choice.get("stop_reason"), str) else "eos_token"
-        if self.gap and text:
-            text, self.gap = text.removeprefix(self.gap), ""
-        self.output += text
-        return text
+    def fit(self, longest: int) -> None:
+        """Ask for no more than the context has room for: vLLM refuses what the host ends with token_limit."""
+        room = longest - self.input_tokens - self.virtual_tokens
+        if longest and room < self.body["max_tokens"]:
+            self.said.limit = "token_limit"
+            self.body["max_tokens"] = max(room, 1)
+            self.body["min_tokens"] = min(self.body["min_tokens"], self.body["max_tokens"])
 
 
 class VllmBackend:
@@ -89,7 +81,7 @@ class VllmBackend:
             trust_env=False,
             transport=transport,
         )
-        self._names: dict[str, str] = {}
+        self._served: dict[str, _Served] = {}
         self._version = ""
         self._read: dict[str, Embeddings] = {}
         self._tuned: dict[str, TunedPrompt] = {}
@@ -99,12 +91,12 @@ class VllmBackend:
         """Pieces, then one `Done` or `Failed`. Leaving the iteration early cancels the work."""
         try:
             await self._check_version()
-            name = await self._name(work.target.model_id)
-            asked = await asyncio.to_thread(self._asked, work, name)
-            said = _Said(asked.gap)
+            served = await self._serves(work.target.model_id)
+            asked = await asyncio.to_thread(self._asked, work, served)
+            said = asked.said
             try:
                 async with asyncio.timeout(work.time_limit):
-                    async for text in self._pieces(asked, said):
+                    async for text in self._pieces(asked):
                         if work.stream:
                             yield Piece(text)
             except TimeoutError:
@@ -144,34 +136,37 @@ class VllmBackend:
         await self._http.aclose()
 
     # --- asking -------------------------------------------------------------------------------------------------------
-    def _asked(self, work: Work, name: str) -> _Asked:
+    def _asked(self, work: Work, served: _Served) -> _Asked:
         """The request; reads files and tokenizes, so it runs in a thread."""
         with self._lock:
             embeddings = self._embeddings(work.target.model_id)
-            body = {"model": name, **_parameters(work)}
+            tokenizer, body = embeddings.tokenizer, {"model": served.name, **_parameters(work)}
             if work.target.prompt is None:
                 if work.way not in ("auto", "text"):
                     raise ParameterInvalid(f"way: {work.way!r} needs a tuned prompt; a model alone gives text.")
-                ids = _ids(embeddings.tokenizer, work)
-                return _Asked({**body, "prompt": ids}, len(ids))
-            tuned = self._opened(work.target.prompt)
-            _refuse(tuned, work)
-            matrix, count, cut, gap = embeddings.matrix(tuned, work.input or "", work.config)
-            body["prompt_embeds"] = wire(matrix)
-            return _Asked(body, count, tuned.prompt.virtual_tokens, cut, gap)
+                ids, cut = _ids(tokenizer, work)
+                asked = _Asked({**body, "prompt": ids}, len(ids), Said(tokenizer, work.details), cut=cut)
+            else:
+                tuned = self._opened(work.target.prompt)
+                _refuse(tuned, work)
+                matrix, count, cut, gap = embeddings.matrix(tuned, work.input or "", work.config)
+                body["prompt_embeds"] = wire(matrix)
+                asked = _Asked(body, count, Said(tokenizer, work.details, gap), tuned.prompt.virtual_tokens, cut)
+        asked.fit(served.longest)
+        return asked
 
-    async def _pieces(self, asked: _Asked, said: _Said) -> AsyncIterator[str]:
+    async def _pieces(self, asked: _Asked) -> AsyncIterator[str]:
         async with self._http.stream("POST", "/v1/completions", json=asked.body) as response:
             if response.status_code != 200:
-                raise _refusal(response.status_code, (await response.aread()).decode(errors="replace"))
+                raise refusal(response.status_code, (await response.aread()).decode(errors="replace"))
             async for line in response.aiter_lines():
                 content = line.removeprefix("data:").strip()
                 if not line.startswith("data:") or content == "[DONE]":
                     continue
                 event = json.loads(content)
-                if "error" in event:
-                    raise _refusal(500, content)
-                if text := said.take(event):
+                if error := event.get("error"):
+                    raise refusal(int(error.get("code") or 500), content)
+                if text := asked.said.take(event):
                     yield text
 
     async def _check_version(self) -> None:
@@ -190,25 +185,23 @@ class VllmBackend:
     async def _models(self) -> list[dict[str, Any]]:
         response = await self._http.get("/v1/models", timeout=10.0)
         if response.status_code != 200:
-            raise _refusal(response.status_code, response.text)
+            raise refusal(response.status_code, response.text)
         return list(response.json().get("data", []))
 
-    async def _name(self, model_id: str) -> str:
-        """What the server calls this model."""
-        if model_id not in self._names:
-            wanted = {model_id}
-            try:
-                card = catalogue.get(model_id)
-                wanted |= {card.id, *([card.hub] if card.hub else [])}
-            except ModelUnknown:
-                pass  # a folder
-            served = await self._models()
-            found = [item["id"] for item in served if {item["id"], item.get("root")} & wanted]
+    async def _serves(self, model_id: str) -> _Served:
+        """What the server says of this model."""
+        if model_id not in self._served:
+            wanted = await asyncio.to_thread(_known_as, model_id)
+            models = await self._models()
+            found = [item for item in models if {item["id"], item.get("root")} & wanted]
             if not found:
-                there = ", ".join(item["id"] for item in served) or "nothing"
-                raise ModelUnavailable(f"The vLLM server at {self._url} does not serve {model_id}; it serves {there}.")
-            self._names[model_id] = found[0]
-        return self._names[model_id]
+                there = ", ".join(item["id"] for item in models) or "nothing"
+                raise ModelUnavailable(
+                    f"The vLLM server at {self._url} does not serve {model_id}; it serves {there}. Start it with "
+                    f"--served-model-name {model_id} if one of these is that model."
+                )
+            self._served[model_id] = _Served(found[0]["id"], int(found[0].get("max_model_len") or 0))
+        return self._served[model_id]
 
     def _embeddings(self, model_id: str) -> Embeddings:
         if model_id not in self._read:
@@ -235,12 +228,22 @@ class VllmBackend:
         return Unavailable(f"The vLLM server at {self._url} cannot be reached ({type(error).__name__}: {error}).")
 
 
+def _known_as(model_id: str) -> set[str]:
+    """What a server may call this model: its ids, and the folder in which it lies here."""
+    wanted = {model_id, str(resolve(model_id, download=False))}
+    try:
+        card = catalogue.get(model_id)
+        return wanted | {card.id, *([card.hub] if card.hub else [])}
+    except ModelUnknown:
+        return wanted  # a folder
+
+
 def _parameters(work: Work) -> dict[str, Any]:
     """Decoding parameters in the words of vLLM."""
     config, sampled = work.config, work.config.decoding == "sample" and work.config.temperature > 0
     body: dict[str, Any] = {
         "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True},  # known when time is over, too
         "max_tokens": config.max_new_tokens,
         "min_tokens": config.min_new_tokens,
         "temperature": config.temperature if sampled else 0.0,
@@ -252,18 +255,19 @@ def _parameters(work: Work) -> dict[str, Any]:
     if config.stop:
         body |= {"stop": list(config.stop), "include_stop_str_in_output": True}
     if work.details is not None:
-        body["logprobs"] = work.details
+        body |= {"logprobs": MOST_DETAILS, "return_tokens_as_token_ids": True}
     return body
 
 
-def _ids(tokenizer: Any, work: Work) -> list[int]:
+def _ids(tokenizer: Any, work: Work) -> tuple[list[int], bool]:
+    """The prompt of a model alone, and whether it was cut."""
     ids = chat_ids(tokenizer, work.messages) if work.text is None else None
     if ids is not None:
-        return list(ids)
+        return list(ids), False
     text = chat_text(work.messages) if work.text is None else work.text
-    whole: list[int] = tokenizer(text, split_special_tokens=True)["input_ids"]
+    whole: list[int] = tokenizer(text, split_special_tokens=True)["input_ids"] or [int(tokenizer.eos_token_id)]
     limit = work.config.truncate_input_tokens
-    return whole[:limit] if limit else whole
+    return (whole[:limit], True) if limit and len(whole) > limit else (whole, False)
 
 
 def _refuse(tuned: TunedPrompt, work: Work) -> None:
@@ -274,32 +278,9 @@ def _refuse(tuned: TunedPrompt, work: Work) -> None:
             f"The tuned prompt {tuned.name!r} answers by its label readout alone, which vLLM cannot run. "
             "Serve it by Softprompt's own host, or tune with readout auto or off."
         )
-
-
-def _refusal(status: int, text: str) -> SoftpromptError:
-    """What the server said, as one of our errors."""
-    try:
-        content = json.loads(text)
-        said = str((content.get("error") or content).get("message") or text)
-    except (ValueError, AttributeError):
-        said = text
-    said = f"vLLM: {said.strip()[:500]}"
-    if status in (400, 422):
-        return ParameterInvalid(said)
-    if status == 404:
-        return ModelUnavailable(said)
-    if status == 429:
-        return Busy(said)
-    return Unavailable(said)
-
-
-def _details(logprobs: dict[str, Any]) -> list[TokenDetail]:
-    """vLLM tells no ranks: a token's is counted among the alternatives that came with it."""
-    names, values = logprobs.get("tokens") or [], logprobs.get("token_logprobs") or []
-    tops = logprobs.get("top_logprobs") or [None] * len(names)
-    found = []
-    for name, value, top in zip(names, values, tops, strict=True):
-        others = sorted((top or {}).items(), key=lambda pair: -pair[1])
-        rank = 1 + sum(number > value for _, number in others)
-        found.append(TokenDetail(name, value, rank, tuple(others)))
-    return found
+    if work.config.repetition_penalty != 1.0:
+        # vLLM looks for the ids of the prompt where embeddings have none, and finds those of earlier requests.
+        raise ModelUnsupported(
+            f"repetition_penalty: {work.config.repetition_penalty:g} behind a tuned prompt is not possible through "
+            "vLLM, which would penalise tokens of other requests. Leave it at 1, or use Softprompt's own host."
+        )
