@@ -76,6 +76,8 @@ def test_its_commands_and_files_exist(page: Path) -> None:
     for line in (line for code in _blocks(page, "sh") for line in code.replace("\\\n", " ").splitlines()):
         words = shlex.split(line, comments=True)
         if words[:1] == ["softprompt"]:
+            if words[1:2] == ["--url"]:  # of the root: where a studio is, in front of any command
+                words = [words[0], *words[3:]]
             path, known = _command(words)
             assert [word for word in words if word.startswith("--") and word.split("=")[0] not in known] == [], path
         elif words[:1] == ["python"]:

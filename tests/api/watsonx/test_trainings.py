@@ -271,7 +271,9 @@ def test_uploads_are_permitted_by_their_address_alone(idle: Behind, idle_http: h
         assert stranger.put(bare, content=b"[]").status_code == 403
         content = json.dumps([{"input": a, "output": b} for a, b in complaints(3)]).encode()
         assert stranger.put(attachment["url1"], content=content).json()["size"] == len(content)
-        assert stranger.put(attachment["url1"], content=content).status_code == 403
+        assert stranger.put(attachment["url1"], content=content).json()["size"] == len(content), "an answer got lost"
+        other = stranger.put(attachment["url1"], content=b'[{"input": "a", "output": "b"}]')
+        assert (other.status_code, "other content" in other.text) == (409, True)
         assert stranger.get(f"{bare}?signature={attachment['url1'].partition('=')[2]}").status_code == 403
         shown = idle_http.get(f"/v2/assets/{asset_id}/attachments/{attachment['attachment_id']}").json()
         assert stranger.get(shown["url"]).content == content
