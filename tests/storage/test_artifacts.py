@@ -59,9 +59,9 @@ def test_a_folder_comes_back_whole(files: ArtifactStore, folder: Path) -> None:
     assert files.exists("prompts/1")
 
 
+# Folders far away are brought once: their keys are never used again.
+@pytest.mark.parametrize("place", ["local"], indirect=True)
 def test_a_folder_is_replaced_whole(files: ArtifactStore, folder: Path, tmp_path: Path) -> None:
-    if not files.local:
-        pytest.skip("folders far away are brought once: their keys are never used again")
     files.put_folder("prompts/1", folder)
     other = tmp_path / "other"
     other.mkdir()

@@ -111,9 +111,8 @@ def test_a_server_that_does_not_answer() -> None:
     database.close()
 
 
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)  # a file has no connection to lose
 def test_a_connection_that_breaks_off_is_replaced(database: Database) -> None:
-    if database.sqlite:
-        pytest.skip("a file has no connection to lose")
     with database.read() as session:
         Rows(session).count(Project)
     with database.engine.connect() as connection:

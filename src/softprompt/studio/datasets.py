@@ -24,7 +24,7 @@ from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Dataset, Evaluation, Project, TuningRun
 from softprompt.studio.access import Unit, check_revision
-from softprompt.studio.names import clean_name, clean_tags, clean_text
+from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 from softprompt.studio.secrets import digest, new_secret
 
 NAMED = 20
@@ -165,12 +165,7 @@ def update(
 ) -> Dataset:
     """What is said about the data can change, the data cannot."""
     dataset = unit.get(Dataset, dataset_id)
-    values: dict[str, Any] = {}
-    if description is not None:
-        values["description"] = clean_text(description)
-    if tags is not None:
-        values["tags"] = clean_tags(tags)
-    unit.change(dataset, revision, **values)
+    unit.change(dataset, revision, **changes(description=description, tags=tags))
     return dataset
 
 

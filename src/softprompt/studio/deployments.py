@@ -10,7 +10,7 @@ from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, PromptSession, Space, TunedPrompt
 from softprompt.studio import foundation_models
 from softprompt.studio.access import Unit, check_revision
-from softprompt.studio.names import clean_name, clean_tags, clean_text, looks_like_id, serving_name
+from softprompt.studio.names import changes, clean_name, clean_tags, clean_text, looks_like_id, serving_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +132,13 @@ def update(
 ) -> Deployment:
     """Change what is given. With another tuned prompt the next request is answered by that one."""
     deployment = unit.get(Deployment, deployment_id)
-    values: dict[str, Any] = {}
-    if name is not None:
-        values["name"] = clean_name(name)
+    values: dict[str, Any] = changes(name=name, description=description, tags=tags)
     if serving is not None:
         check_free(unit, serving_name(serving), deployment.id)
         values["serving_name"] = serving
     if prompt_id is not None:
         prompt = unit.get(TunedPrompt, prompt_id, need="viewer")
         values |= {"tuned_prompt_id": prompt.id, "model_id": prompt.model_id, "prompt_session_id": None}
-    if description is not None:
-        values["description"] = clean_text(description)
-    if tags is not None:
-        values["tags"] = clean_tags(tags)
     if online is not None:
         values["state"] = "ready" if online else "offline"
     unit.change(deployment, revision, **values)

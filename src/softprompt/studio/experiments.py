@@ -8,7 +8,7 @@ from softprompt.errors import InUse
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Project, TuningExperiment, TuningRun
 from softprompt.studio.access import Unit, check_revision
-from softprompt.studio.names import clean_name, clean_tags, clean_text
+from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
 
 def create(
@@ -54,14 +54,7 @@ def update(
     revision: int | None = None,
 ) -> TuningExperiment:
     experiment = unit.get(TuningExperiment, experiment_id)
-    values: dict[str, Any] = {}
-    if name is not None:
-        values["name"] = clean_name(name)
-    if description is not None:
-        values["description"] = clean_text(description)
-    if tags is not None:
-        values["tags"] = clean_tags(tags)
-    unit.change(experiment, revision, **values)
+    unit.change(experiment, revision, **changes(name=name, description=description, tags=tags))
     return experiment
 
 

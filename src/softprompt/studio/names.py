@@ -34,6 +34,20 @@ def clean_tags(tags: Iterable[str] | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def changes(
+    *, name: str | None = None, description: str | None = None, tags: Iterable[str] | None = None
+) -> dict[str, object]:
+    """What was given of the three fields that every noun has, cleaned; None leaves a field as it is."""
+    found: dict[str, object] = {}
+    if name is not None:
+        found["name"] = clean_name(name)
+    if description is not None:
+        found["description"] = clean_text(description)
+    if tags is not None:
+        found["tags"] = clean_tags(tags)
+    return found
+
+
 def serving_name(name: str) -> str:
     """A name that stands in addresses: small letters, digits, `_` and `-`; not one that looks like an id."""
     if not _SERVING.match(name) or _UUID.match(name):

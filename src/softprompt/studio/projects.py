@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from softprompt.errors import InUse, NameTaken
-from softprompt.storage.people import Membership
+from softprompt.errors import InUse
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import (
     Dataset,
-    Deployment,
     Evaluation,
     Project,
     PromptSession,
@@ -15,8 +13,9 @@ from softprompt.storage.tables import (
     TuningExperiment,
     TuningRun,
 )
+from softprompt.studio import containers
 from softprompt.studio.access import Unit
-from softprompt.studio.names import clean_name, clean_tags, clean_text
+from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
 SANDBOX = "Sandbox"
 
@@ -31,14 +30,11 @@ def create(unit: Unit, name: str, *, description: str = "", tags: list[str] | No
     """A new project; whoever makes it becomes its admin."""
     unit.may_found("project")
     name = clean_name(name)
-    if unit.rows.first(Project, name=name):
-        raise NameTaken(f"There is a project {name!r} already. Choose another name.")
+    containers.check_new_name(unit, Project, name)
     project = unit.rows.add(
         Project(name=name, description=clean_text(description), tags=clean_tags(tags), created_by=unit.actor.user_id)
     )
-    if unit.actor.user_id:
-        unit.rows.add(Membership(user_id=unit.actor.user_id, container_id=project.id, role="admin"))
-    unit.log("create", project, name=name)
+    containers.founded(unit, project)
     return project
 
 
@@ -70,15 +66,8 @@ def update(
     revision: int | None = None,
 ) -> Project:
     project = unit.get(Project, project_id)
-    values: dict[str, object] = {}
-    if name is not None and clean_name(name) != project.name:
-        values["name"] = clean_name(name)
-        if unit.rows.first(Project, name=values["name"]):
-            raise NameTaken(f"There is a project {values['name']!r} already. Choose another name.")
-    if description is not None:
-        values["description"] = clean_text(description)
-    if tags is not None:
-        values["tags"] = clean_tags(tags)
+    values = changes(name=name, description=description, tags=tags)
+    containers.check_new_name(unit, Project, values.get("name", project.name), project)
     unit.change(project, revision, **values)
     return project
 
@@ -89,9 +78,7 @@ def delete(unit: Unit, project_id: str) -> None:
     running = unit.rows.first(TuningRun, project_id=project.id, state=["queued", "running"])
     if running:
         raise InUse(f"{project.name!r} cannot be deleted: run {running.name!r} is {running.state}. Cancel it first.")
-    serving = unit.rows.first(Deployment, project_id=project.id)
-    if serving:
-        raise InUse(f"{project.name!r} cannot be deleted: deployment {serving.name!r} is in it. Delete that first.")
+    containers.check_nothing_serves(unit, project)
     for table in (Dataset, TuningExperiment, TuningRun, TunedPrompt, PromptSession, Evaluation):
         for row in unit.rows.all(table, project_id=project.id):
             unit.delete(row)

@@ -13,7 +13,7 @@ from softprompt.storage.rows import Page
 from softprompt.storage.tables import Dataset, Project, RunEvent, TunedPrompt, TuningRun
 from softprompt.studio import datasets, experiments, foundation_models, tuned_prompts
 from softprompt.studio.access import Unit, check_revision
-from softprompt.studio.names import clean_tags, clean_text
+from softprompt.studio.names import changes, clean_tags, clean_text
 
 FIELDS = {item.name for item in dataclasses.fields(TuneConfig)}
 OVER = ("completed", "failed", "canceled")
@@ -156,12 +156,7 @@ def update(
     revision: int | None = None,
 ) -> TuningRun:
     run = unit.get(TuningRun, run_id)
-    values: dict[str, Any] = {}
-    if description is not None:
-        values["description"] = clean_text(description)
-    if tags is not None:
-        values["tags"] = clean_tags(tags)
-    unit.change(run, revision, **values)
+    unit.change(run, revision, **changes(description=description, tags=tags))
     return run
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from softprompt.errors import InUse, NameTaken, ParameterInvalid
-from softprompt.storage.people import Membership
+from softprompt.errors import ParameterInvalid
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import Deployment, PromptSession, Space, TunedPrompt
+from softprompt.storage.tables import PromptSession, Space, TunedPrompt
+from softprompt.studio import containers
 from softprompt.studio.access import Unit
-from softprompt.studio.names import clean_name, clean_tags, clean_text
+from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
 Stage = Literal["development", "testing", "production"]
 
@@ -26,8 +26,7 @@ def create(
     """A new space; whoever makes it becomes its admin."""
     unit.may_found("space")
     name = clean_name(name)
-    if unit.rows.first(Space, name=name):
-        raise NameTaken(f"There is a space {name!r} already. Choose another name.")
+    containers.check_new_name(unit, Space, name)
     space = unit.rows.add(
         Space(
             name=name,
@@ -38,9 +37,7 @@ def create(
             created_by=unit.actor.user_id,
         )
     )
-    if unit.actor.user_id:
-        unit.rows.add(Membership(user_id=unit.actor.user_id, container_id=space.id, role="admin"))
-    unit.log("create", space, name=name)
+    containers.founded(unit, space)
     return space
 
 
@@ -68,17 +65,10 @@ def update(
     revision: int | None = None,
 ) -> Space:
     space = unit.get(Space, space_id)
-    values: dict[str, object] = {}
-    if name is not None and clean_name(name) != space.name:
-        values["name"] = clean_name(name)
-        if unit.rows.first(Space, name=values["name"]):
-            raise NameTaken(f"There is a space {values['name']!r} already. Choose another name.")
+    values = changes(name=name, description=description, tags=tags)
+    containers.check_new_name(unit, Space, values.get("name", space.name), space)
     if stage is not None:
         values["stage"] = _stage(stage)
-    if description is not None:
-        values["description"] = clean_text(description)
-    if tags is not None:
-        values["tags"] = clean_tags(tags)
     unit.change(space, revision, **values)
     return space
 
@@ -86,9 +76,7 @@ def update(
 def delete(unit: Unit, space_id: str) -> None:
     """Hide the space; refused while a deployment stands in it."""
     space = unit.get(Space, space_id)
-    serving = unit.rows.first(Deployment, space_id=space.id)
-    if serving:
-        raise InUse(f"{space.name!r} cannot be deleted: deployment {serving.name!r} is in it. Delete that first.")
+    containers.check_nothing_serves(unit, space)
     for table in (TunedPrompt, PromptSession):
         for row in unit.rows.all(table, space_id=space.id):
             unit.delete(row)

@@ -12,7 +12,7 @@ from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, Space, TunedPrompt, TuningRun
 from softprompt.storage.types import new_id
 from softprompt.studio.access import Role, Unit, check_revision
-from softprompt.studio.names import clean_name, clean_tags, clean_text
+from softprompt.studio.names import changes, clean_name, clean_text
 
 
 def from_run(unit: Unit, run: TuningRun, key: str, card: dict[str, Any]) -> TunedPrompt:
@@ -85,14 +85,7 @@ def update(
     revision: int | None = None,
 ) -> TunedPrompt:
     prompt = unit.get(TunedPrompt, prompt_id)
-    values: dict[str, Any] = {}
-    if name is not None:
-        values["name"] = clean_name(name)
-    if description is not None:
-        values["description"] = clean_text(description)
-    if tags is not None:
-        values["tags"] = clean_tags(tags)
-    unit.change(prompt, revision, **values)
+    unit.change(prompt, revision, **changes(name=name, description=description, tags=tags))
     return prompt
 
 

@@ -14,6 +14,29 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    _answered_requests()
+    _api_keys()
+    _audit_log()
+    _browser_sessions()
+    _datasets()
+    _deployments()
+    _evaluations()
+    _foundation_models()
+    _jobs()
+    _memberships()
+    _projects()
+    _prompt_sessions()
+    _run_events()
+    _sign_in_links()
+    _spaces()
+    _tuned_prompts()
+    _tuning_experiments()
+    _tuning_runs()
+    _users()
+    _workers()
+
+
+def _answered_requests() -> None:
     op.create_table(
         "answered_requests",
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -26,6 +49,8 @@ def upgrade() -> None:
     with op.batch_alter_table("answered_requests") as batch_op:
         batch_op.create_index(batch_op.f("ix_answered_requests_created_at"), ["created_at"], unique=False)
 
+
+def _api_keys() -> None:
     op.create_table(
         "api_keys",
         sa.Column("user_id", sa.String(length=36), nullable=False),
@@ -47,6 +72,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_api_keys_created_at"), ["created_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_api_keys_user_id"), ["user_id"], unique=False)
 
+
+def _audit_log() -> None:
     op.create_table(
         "audit_log",
         sa.Column("id", BIG, autoincrement=True, nullable=False),
@@ -68,6 +95,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_audit_log_noun_id"), ["noun_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_audit_log_user_id"), ["user_id"], unique=False)
 
+
+def _browser_sessions() -> None:
     op.create_table(
         "browser_sessions",
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -80,6 +109,8 @@ def upgrade() -> None:
     with op.batch_alter_table("browser_sessions") as batch_op:
         batch_op.create_index(batch_op.f("ix_browser_sessions_user_id"), ["user_id"], unique=False)
 
+
+def _datasets() -> None:
     op.create_table(
         "datasets",
         sa.Column("version", sa.Integer(), nullable=False),
@@ -113,6 +144,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_datasets_project_id"), ["project_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_datasets_sha256"), ["sha256"], unique=False)
 
+
+def _deployments() -> None:
     op.create_table(
         "deployments",
         sa.Column("serving_name", sa.String(length=100), nullable=True),
@@ -148,6 +181,8 @@ def upgrade() -> None:
             postgresql_where=sa.text("deleted_at IS NULL"),
         )
 
+
+def _evaluations() -> None:
     op.create_table(
         "evaluations",
         sa.Column("state", sa.String(length=20), nullable=False),
@@ -177,6 +212,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_evaluations_dataset_id"), ["dataset_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_evaluations_project_id"), ["project_id"], unique=False)
 
+
+def _foundation_models() -> None:
     op.create_table(
         "foundation_models",
         sa.Column("model_id", sa.String(length=300), nullable=False),
@@ -190,6 +227,8 @@ def upgrade() -> None:
     with op.batch_alter_table("foundation_models") as batch_op:
         batch_op.create_index(batch_op.f("ix_foundation_models_created_at"), ["created_at"], unique=False)
 
+
+def _jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("kind", sa.String(length=30), nullable=False),
@@ -218,6 +257,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_jobs_subject_id"), ["subject_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_jobs_worker_id"), ["worker_id"], unique=False)
 
+
+def _memberships() -> None:
     op.create_table(
         "memberships",
         sa.Column("user_id", sa.String(length=36), nullable=False),
@@ -233,6 +274,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_memberships_user_id"), ["user_id"], unique=False)
         batch_op.create_index("uq_memberships_user_container", ["user_id", "container_id"], unique=True)
 
+
+def _projects() -> None:
     op.create_table(
         "projects",
         sa.Column("sandbox", sa.Boolean(), nullable=False),
@@ -257,6 +300,8 @@ def upgrade() -> None:
             postgresql_where=sa.text("deleted_at IS NULL"),
         )
 
+
+def _prompt_sessions() -> None:
     op.create_table(
         "prompt_sessions",
         sa.Column("mode", sa.String(length=20), nullable=False),
@@ -281,6 +326,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_prompt_sessions_project_id"), ["project_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_prompt_sessions_space_id"), ["space_id"], unique=False)
 
+
+def _run_events() -> None:
     op.create_table(
         "run_events",
         sa.Column("id", BIG, autoincrement=True, nullable=False),
@@ -294,6 +341,8 @@ def upgrade() -> None:
     with op.batch_alter_table("run_events") as batch_op:
         batch_op.create_index("ix_run_events_run_id_id", ["run_id", "id"], unique=False)
 
+
+def _sign_in_links() -> None:
     op.create_table(
         "sign_in_links",
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -302,6 +351,9 @@ def upgrade() -> None:
         sa.Column("used_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_sign_in_links")),
     )
+
+
+def _spaces() -> None:
     op.create_table(
         "spaces",
         sa.Column("stage", sa.String(length=20), nullable=False),
@@ -327,6 +379,8 @@ def upgrade() -> None:
             postgresql_where=sa.text("deleted_at IS NULL"),
         )
 
+
+def _tuned_prompts() -> None:
     op.create_table(
         "tuned_prompts",
         sa.Column("run_id", sa.String(length=36), nullable=True),
@@ -362,6 +416,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_tuned_prompts_source_id"), ["source_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_tuned_prompts_space_id"), ["space_id"], unique=False)
 
+
+def _tuning_experiments() -> None:
     op.create_table(
         "tuning_experiments",
         sa.Column("runs_made", sa.Integer(), nullable=False),
@@ -381,6 +437,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_tuning_experiments_created_at"), ["created_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_tuning_experiments_project_id"), ["project_id"], unique=False)
 
+
+def _tuning_runs() -> None:
     op.create_table(
         "tuning_runs",
         sa.Column("experiment_id", sa.String(length=36), nullable=False),
@@ -423,6 +481,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_tuning_runs_test_dataset_id"), ["test_dataset_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_tuning_runs_tuned_prompt_id"), ["tuned_prompt_id"], unique=False)
 
+
+def _users() -> None:
     op.create_table(
         "users",
         sa.Column("name", sa.String(length=100), nullable=False),
@@ -437,6 +497,8 @@ def upgrade() -> None:
     with op.batch_alter_table("users") as batch_op:
         batch_op.create_index(batch_op.f("ix_users_created_at"), ["created_at"], unique=False)
 
+
+def _workers() -> None:
     op.create_table(
         "workers",
         sa.Column("host", sa.String(length=200), nullable=False),
