@@ -12,6 +12,7 @@ from softprompt.jobs.queue import Queue
 from softprompt.storage.database import Database
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import TuningRun
+from softprompt.storage.work import Job
 from softprompt.worker.journal import Journal
 from studio_fixtures import Lab
 
@@ -72,3 +73,26 @@ def test_a_lost_lease_is_not_kept_quiet(lab: Lab, database: Database) -> None:
     queue.complete(claim)
     with pytest.raises(LeaseLost):
         journal.flush(at_once=True)
+
+
+def test_only_attempts_that_bring_nothing_are_counted(lab: Lab, database: Database) -> None:
+    run, queue = lab.run("d"), Queue(database)
+    with database.write() as session:
+        Rows(session).change(Job, {"attempts": 3}, subject_id=run)
+    claim = queue.claim("w")
+    assert claim
+    assert claim.attempt == 4
+    journal = Journal(queue, claim)
+
+    def attempts_after(*told: dict[str, Any]) -> int:
+        for event in told:
+            journal.add(event)
+        assert journal.flush(at_once=True)
+        with database.read() as session:
+            job = Rows(session).first(Job, subject_id=run)
+            assert job
+            return job.attempts
+
+    assert attempts_after({"event": "Started", "updates": 50, "done": 7, "rows": 9}, step(8)) == 4
+    assert attempts_after({"event": "Saved", "update": 7}) == 4, "as far as the attempt before"
+    assert attempts_after({"event": "Saved", "update": 9}) == 1

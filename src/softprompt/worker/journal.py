@@ -31,6 +31,7 @@ class Journal:
         self._queue, self._claim = queue, claim
         self._waiting: list[tuple[datetime, dict[str, Any]]] = []
         self._progress: dict[str, Any] = {}
+        self._began = 0
         self._next = 0.0
 
     def add(self, event: dict[str, Any]) -> None:
@@ -39,6 +40,7 @@ class Journal:
         self._waiting.append((at, event))
         if event["event"] == "Started":
             self._progress |= {"update": event["done"], "updates": event["updates"]}
+            self._began = event["done"]
         elif event["event"] == "StepDone":
             self._progress |= _without_kind(event)
         else:
@@ -73,6 +75,8 @@ class Journal:
         with self._queue.unit(self._claim) as held:
             told = [(at, event["event"], _without_kind(event)) for at, event in self._waiting[:count]]
             tell_all(held.rows, self._claim.subject_id, told)
+            if any(kind == "Saved" and data["update"] > self._began for _, kind, data in told):
+                held.job.attempts = 1  # it came further: only attempts that bring nothing are counted
             if isinstance(held.subject, TuningRun) and self._progress:
                 held.subject.progress = dict(self._progress)
 
