@@ -16,6 +16,7 @@ from softprompt.config import StudioSettings
 from softprompt.errors import Forbidden, Unauthenticated
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
+from softprompt.studio import usage
 from softprompt.studio.access import Actor, Office, Role, Unit
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Studio:
     backend: Backend
     secret: str
     limiter: Limiter = field(default_factory=Limiter)
+    usage: usage.Counter = field(init=False)
+    """How often deployments are asked here."""
+
+    def __post_init__(self) -> None:
+        self.usage = usage.Counter(self.office.database)
 
     @property
     def uploads(self) -> Path:
@@ -61,6 +67,7 @@ class Studio:
         return path
 
     def close(self) -> None:
+        self.usage.close()
         self.office.database.close()
 
 

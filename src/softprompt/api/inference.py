@@ -7,8 +7,8 @@ the answer is there takes the work along: it is canceled at the serving host.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -18,13 +18,14 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from softprompt.api.context import caller_of, studio_of, unit_of
-from softprompt.errors import ModelUnknown, NotFound, ParameterInvalid, TooLarge, Unavailable
+from softprompt.errors import ModelUnknown, NotFound, ParameterInvalid, SoftpromptError, TooLarge, Unavailable
 from softprompt.params import GenerateConfig
 from softprompt.serving import backend as serving
 from softprompt.serving.protocol import Done, Event, Failed, Message, Piece, Target, Tokens, Way, Work
 from softprompt.storage.tables import Project, Space, TunedPrompt
 from softprompt.studio import deployments, foundation_models, prompt_sessions
 from softprompt.studio.access import Unit
+from softprompt.studio.usage import Tally
 
 T = TypeVar("T")
 CLIENT_LEFT = 499
@@ -63,6 +64,7 @@ class Behind:
     template: Mapping[str, Any] | None = None
     answers_by: str = "text"
     serving_name: str | None = None
+    deployment_id: str | None = None
 
 
 async def behind_deployment(request: Request, id_or_serving_name: str) -> Behind:
@@ -92,14 +94,42 @@ async def answer(request: Request, behind: Behind, asked: Asked) -> Done:
 
 async def answers(request: Request, behind: Behind, asked: Sequence[Asked]) -> list[Done]:
     """The answers to several questions, worked on together. One that fails ends the others and is raised."""
-    work = [_work(request, behind, one, stream=False) for one in asked]
-    backend = studio_of(request).backend
-    return await while_there(request, _all([serving.answer(backend, one) for one in work]))
+    with _counted(request, behind) as tally:
+        work = [_work(request, behind, one, stream=False) for one in asked]
+        backend = studio_of(request).backend
+        found = await while_there(request, _all([serving.answer(backend, one) for one in work]))
+        tally.add(found)
+    return found
 
 
-def stream(request: Request, behind: Behind, asked: Asked) -> AsyncIterator[Event]:
+async def stream(request: Request, behind: Behind, asked: Asked) -> AsyncIterator[Event]:
     """Pieces as they are decoded, then `Done` or `Failed`."""
+    with _counted(request, behind) as tally:
+        async with aclosing(cast(Any, _stream(request, behind, asked))) as events:
+            async for event in events:
+                tally.failed |= isinstance(event, Failed)
+                if isinstance(event, Done):
+                    tally.add([event])
+                yield event
+
+
+def _stream(request: Request, behind: Behind, asked: Asked) -> AsyncIterator[Event]:
     return studio_of(request).backend.generate(_work(request, behind, asked, stream=True))
+
+
+@contextmanager
+def _counted(request: Request, behind: Behind) -> Iterator[Tally]:
+    """A request among the counts of its deployment; one whose client left is no error."""
+    tally = studio_of(request).usage.begin(behind.deployment_id)
+    try:
+        yield tally
+    except HTTPException:
+        raise
+    except Exception:
+        tally.failed = True
+        raise
+    finally:
+        tally.close()
 
 
 async def begin(request: Request, behind: Behind, asked: Sequence[Asked]) -> Streams:
@@ -107,7 +137,12 @@ async def begin(request: Request, behind: Behind, asked: Sequence[Asked]) -> Str
 
     Errors until then are raised, so that they get the status they deserve; a stream that has begun is status 200.
     """
-    streams = Streams([stream(request, behind, one) for one in asked])
+    tally = studio_of(request).usage.begin(behind.deployment_id)
+    try:
+        streams = Streams([_stream(request, behind, one) for one in asked], tally)
+    except SoftpromptError:
+        tally.fail()
+        raise
     try:
         await while_there(request, streams.ready())
     except BaseException:
@@ -143,7 +178,8 @@ class Streams:
     What fails is raised and ends all of them. Has to be closed: `EventStream` does, whatever becomes of the client.
     """
 
-    def __init__(self, events: Sequence[AsyncIterator[Event]]) -> None:
+    def __init__(self, events: Sequence[AsyncIterator[Event]], tally: Tally) -> None:
+        self._tally = tally
         self._queue: asyncio.Queue[tuple[int, Event | BaseException]] = asyncio.Queue()
         self._waiting: tuple[int, Event | BaseException] | None = None
         self._open = len(events)
@@ -163,11 +199,14 @@ class Streams:
         number, event = self._waiting or await self._queue.get()
         self._waiting = None
         fine = self._checked(event)
-        self._open -= isinstance(fine, Done)
+        if isinstance(fine, Done):
+            self._open -= 1
+            self._tally.add([fine])
         return number, fine
 
     async def aclose(self) -> None:
-        """Cancel what is not finished."""
+        """Cancel what is not finished, and count the request."""
+        self._tally.close()
         self._open = 0
         for task in self._tasks:
             task.cancel()
@@ -186,11 +225,10 @@ class Streams:
             self._queue.put_nowait((number, Unavailable("The serving host stopped amid an answer. Ask again.")))
 
     def _checked(self, event: Event | BaseException) -> Piece | Done:
-        if isinstance(event, Failed):
-            raise event.error()
-        if isinstance(event, BaseException):
-            raise event
-        return event
+        if isinstance(event, Piece | Done):
+            return event
+        self._tally.failed = True
+        raise event.error() if isinstance(event, Failed) else event
 
 
 class EventStream(StreamingResponse):
@@ -282,7 +320,7 @@ def _in_unit(request: Request, find: Any, *names: str | None) -> Behind:
 def _deployment(unit: Unit, id_or_serving_name: str) -> Behind:
     found = deployments.served(unit, id_or_serving_name)
     target = Target(model_id=found.model, prompt=found.prompt_key)
-    return Behind(found.model_id, target, found.session, found.answers_by, found.serving_name)
+    return Behind(found.model_id, target, found.session, found.answers_by, found.serving_name, found.deployment_id)
 
 
 def _model(unit: Unit, model_id: str, container_id: str | None = None) -> Behind:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from softprompt.storage.people import Answered, ApiKey, BrowserSession, Membership, SignInLink
-from softprompt.storage.tables import Dataset, Evaluation, RunEvent, TunedPrompt, TuningRun
+from softprompt.storage.tables import Dataset, Deployment, DeploymentUsage, Evaluation, RunEvent, TunedPrompt, TuningRun
 from softprompt.storage.types import Base
 from softprompt.storage.work import Job, WorkerRow
 
@@ -30,6 +30,8 @@ def remove_noun(session: Session, table: type[Base], ids: Collection[str]) -> in
     if table in (TuningRun, Evaluation):
         _remove(session, RunEvent, RunEvent.run_id.in_(wanted))
         _remove(session, Job, Job.subject_id.in_(wanted))
+    if table is Deployment:
+        _remove(session, DeploymentUsage, DeploymentUsage.deployment_id.in_(wanted))
     if table.__tablename__ in ("projects", "spaces"):
         _remove(session, Membership, Membership.container_id.in_(wanted))
         _remove(session, ApiKey, or_(ApiKey.project_id.in_(wanted), ApiKey.space_id.in_(wanted)))

@@ -152,6 +152,25 @@ class Deployment(InContainer, Noun, Base):
     )
 
 
+class DeploymentUsage(Base):
+    """How often a deployment was asked in one minute (an hour, once it is two days old), by how long answers took.
+
+    All numbers are added up, so that any number of processes may count at once.
+    """
+
+    __tablename__ = "deployment_usage"
+    deployment_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True, index=True)
+    """The begin of the minute, or hour."""
+    latency: Mapped[int] = mapped_column(primary_key=True)
+    """A class of durations, see `storage.usage`; -1: there was no answer."""
+    requests: Mapped[int] = mapped_column(Big, default=0)
+    errors: Mapped[int] = mapped_column(Big, default=0)
+    input_tokens: Mapped[int] = mapped_column(Big, default=0)
+    virtual_tokens: Mapped[int] = mapped_column(Big, default=0)
+    generated_tokens: Mapped[int] = mapped_column(Big, default=0)
+
+
 class PromptSession(InContainer, Noun, Base):
     """A saved page of the Prompt Lab; also what IBM calls a prompt template."""
 
@@ -160,6 +179,19 @@ class PromptSession(InContainer, Noun, Base):
     model_id: Mapped[str | None] = mapped_column(String(300))
     content: Mapped[dict[str, Any]] = mapped_column(default=dict)
     locked_by: Mapped[str | None] = mapped_column(String(36))
+
+
+class LabGeneration(Identified, Base):
+    """What stood in the Prompt Lab when somebody pressed Generate, with the answers; so it can be brought back."""
+
+    __tablename__ = "lab_generations"
+    project_id: Mapped[str] = mapped_column(String(36), index=True)
+    user_id: Mapped[str | None] = mapped_column(String(36))
+    session_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    """The prompt session it was made in, if there is one."""
+    page: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    answers: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    __table_args__ = (Index("ix_lab_generations_user_created", "user_id", "created_at"),)
 
 
 class Evaluation(InProject, Noun, Base):

@@ -25,6 +25,7 @@ from softprompt.storage.tables import (
     TuningRun,
 )
 from softprompt.storage.types import now
+from softprompt.studio import usage
 from softprompt.studio.access import Office, called
 
 KEPT = timedelta(days=30)
@@ -83,6 +84,7 @@ def purge(
                 break
     with office.unit() as unit:
         gone.expired = cleaning.remove_expired(unit.rows.session, at, at - ANSWERED, at - older_than)
+    usage.tidy(office, at)
     gone.files = list(_remove_orphans(office, at - YOUNG))
     if uploads is not None:
         gone.files += _remove_stale(uploads)

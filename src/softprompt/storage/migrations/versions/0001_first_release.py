@@ -19,10 +19,12 @@ def upgrade() -> None:
     _audit_log()
     _browser_sessions()
     _datasets()
+    _deployment_usage()
     _deployments()
     _evaluations()
     _foundation_models()
     _jobs()
+    _lab_generations()
     _memberships()
     _projects()
     _prompt_sessions()
@@ -145,6 +147,23 @@ def _datasets() -> None:
         batch_op.create_index(batch_op.f("ix_datasets_sha256"), ["sha256"], unique=False)
 
 
+def _deployment_usage() -> None:
+    op.create_table(
+        "deployment_usage",
+        sa.Column("deployment_id", sa.String(length=36), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("latency", sa.Integer(), nullable=False),
+        sa.Column("requests", BIG, nullable=False),
+        sa.Column("errors", BIG, nullable=False),
+        sa.Column("input_tokens", BIG, nullable=False),
+        sa.Column("virtual_tokens", BIG, nullable=False),
+        sa.Column("generated_tokens", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("deployment_id", "at", "latency", name=op.f("pk_deployment_usage")),
+    )
+    with op.batch_alter_table("deployment_usage") as batch_op:
+        batch_op.create_index(batch_op.f("ix_deployment_usage_at"), ["at"], unique=False)
+
+
 def _deployments() -> None:
     op.create_table(
         "deployments",
@@ -256,6 +275,25 @@ def _jobs() -> None:
         batch_op.create_index("ix_jobs_state_priority", ["state", "priority", "created_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_jobs_subject_id"), ["subject_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_jobs_worker_id"), ["worker_id"], unique=False)
+
+
+def _lab_generations() -> None:
+    op.create_table(
+        "lab_generations",
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=True),
+        sa.Column("session_id", sa.String(length=36), nullable=True),
+        sa.Column("page", sa.JSON(), nullable=False),
+        sa.Column("answers", sa.JSON(), nullable=False),
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lab_generations")),
+    )
+    with op.batch_alter_table("lab_generations") as batch_op:
+        batch_op.create_index(batch_op.f("ix_lab_generations_created_at"), ["created_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_lab_generations_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_lab_generations_session_id"), ["session_id"], unique=False)
+        batch_op.create_index("ix_lab_generations_user_created", ["user_id", "created_at"], unique=False)
 
 
 def _memberships() -> None:
