@@ -9,16 +9,27 @@ Whoever tells holds the lock on the run's job. So ids of one run are committed i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from softprompt.storage import queue as stored
 from softprompt.storage.rows import Rows
-from softprompt.storage.tables import RunEvent
+from softprompt.storage.tables import Evaluation, RunEvent, TuningRun
 from softprompt.storage.types import now
 
 STATE = "state"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event as it was written, without the row around it."""
+
+    id: int
+    at: datetime
+    kind: str
+    data: dict[str, Any]
 
 
 def tell(rows: Rows, run_id: str, kind: str, data: Mapping[str, Any]) -> RunEvent:
@@ -35,6 +46,23 @@ def tell_all(rows: Rows, run_id: str, told: Sequence[tuple[datetime, str, Mappin
 def after(rows: Rows, run_id: str, last_id: int = 0, limit: int = 500) -> Sequence[RunEvent]:
     """What was told since event `last_id`, oldest first."""
     return stored.events_after(rows.session, run_id, last_id, limit)
+
+
+def told_after(
+    rows: Rows, run_id: str, last_id: int = 0, limit: int = 500, *, kinds: Collection[str] = ()
+) -> list[Told]:
+    """The same for many readers and long runs: no rows are kept, and only the kinds that are wanted are read."""
+    return [Told(*each) for each in stored.told_after(rows.session, run_id, last_id, limit, kinds)]
+
+
+def newest(rows: Rows, run_id: str, kinds: Collection[str], limit: int) -> list[Told]:
+    """The newest events of these kinds, oldest first."""
+    return [Told(*each) for each in stored.newest_told(rows.session, run_id, kinds, limit)]
+
+
+def state_of(rows: Rows, table: type[TuningRun] | type[Evaluation], key: str) -> str | None:
+    """The state of a run or evaluation, and nothing else of it; None if it is gone."""
+    return stored.state_of(rows.session, table, key)
 
 
 def newest_id(rows: Rows, run_id: str) -> int:

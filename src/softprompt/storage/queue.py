@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from softprompt.storage.tables import RunEvent
+from softprompt.storage.tables import Evaluation, RunEvent, TuningRun
 from softprompt.storage.types import now
 from softprompt.storage.work import Job
 
@@ -53,6 +54,12 @@ def lock_next_job(session: Session, kinds: Collection[str], most_running: int, a
     return session.scalars(statement.execution_options(populate_existing=True)).first()
 
 
+def waiting(session: Session, limit: int) -> Sequence[Job]:
+    """What waits, in the order of priority and age; how fairness between projects turns out only a claim knows."""
+    order = (Job.priority.desc(), Job.created_at, Job.id)
+    return session.scalars(select(Job).where(Job.state == "queued").order_by(*order).limit(limit)).all()
+
+
 def any_expired(session: Session, at: datetime) -> bool:
     """Whether the lease of a running job ran out."""
     return session.scalar(_expired(at).with_only_columns(Job.id).limit(1)) is not None
@@ -66,6 +73,31 @@ def lock_expired(session: Session, at: datetime) -> Sequence[Job]:
 def events_after(session: Session, run_id: str, last_id: int, limit: int) -> Sequence[RunEvent]:
     wanted = select(RunEvent).where(RunEvent.run_id == run_id, RunEvent.id > last_id)
     return session.scalars(wanted.order_by(RunEvent.id).limit(limit)).all()
+
+
+_TOLD = (RunEvent.id, RunEvent.at, RunEvent.kind, RunEvent.data)
+
+
+def told_after(
+    session: Session, run_id: str, last_id: int, limit: int, kinds: Collection[str]
+) -> Sequence[tuple[int, datetime, str, dict[str, Any]]]:
+    """Columns instead of rows: a followed run is looked at many times a second, a long one has thousands of them."""
+    wanted = select(*_TOLD).where(RunEvent.run_id == run_id, RunEvent.id > last_id)
+    if kinds:
+        wanted = wanted.where(RunEvent.kind.in_(list(kinds)))
+    return [tuple(each) for each in session.execute(wanted.order_by(RunEvent.id).limit(limit))]
+
+
+def newest_told(
+    session: Session, run_id: str, kinds: Collection[str], limit: int
+) -> Sequence[tuple[int, datetime, str, dict[str, Any]]]:
+    wanted = select(*_TOLD).where(RunEvent.run_id == run_id, RunEvent.kind.in_(list(kinds)))
+    found = session.execute(wanted.order_by(RunEvent.id.desc()).limit(limit)).all()
+    return [tuple(each) for each in reversed(found)]
+
+
+def state_of(session: Session, table: type[TuningRun] | type[Evaluation], key: str) -> str | None:
+    return session.scalar(select(table.state).where(table.id == key, table.deleted_at.is_(None)))
 
 
 def newest_event_id(session: Session, run_id: str) -> int:

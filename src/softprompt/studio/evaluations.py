@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from softprompt.errors import InUse, ParameterInvalid
-from softprompt.jobs import queue
+from softprompt.jobs import events, queue
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Evaluation, Project, TunedPrompt
 from softprompt.studio import datasets, foundation_models
@@ -61,6 +61,7 @@ def start(
     )
     unit.rows.add(evaluation)
     queue.enqueue(unit.rows, kind="evaluate", subject_id=evaluation.id, project_id=project.id)
+    events.tell(unit.rows, evaluation.id, events.STATE, {"state": evaluation.state})
     unit.log("start", evaluation, name=evaluation.name)
     return evaluation
 

@@ -74,6 +74,7 @@ def start(unit: Unit, project: Project, plan: Plan) -> TuningRun:
     )
     unit.rows.add(run)
     queue.enqueue(unit.rows, kind="tune", subject_id=run.id, project_id=project.id, priority=plan.priority)
+    events.tell(unit.rows, run.id, events.STATE, {"state": run.state})
     unit.log("start", run, name=run.name)
     return run
 

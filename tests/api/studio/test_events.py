@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 
+from softprompt.api import followers
 from softprompt.api.studio import run_events
 from softprompt.jobs import events
 from softprompt.jobs.queue import Queue
@@ -53,8 +55,9 @@ def heard(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 
 def test_pages_of_json_go_on_behind_the_last_id(admin: httpx.Client, studio: LiveStudio, run: str) -> None:
     tell(studio, run, 3.0, 2.0, 1.0)
-    first = ok(admin.get(f"/api/runs/{run}/events", params={"limit": 2}))
-    assert [item["data"]["loss"] for item in first["items"]] == [3.0, 2.0]
+    first = ok(admin.get(f"/api/runs/{run}/events", params={"limit": 3}))
+    assert first["items"][0]["data"] == {"state": "queued"}
+    assert [item["data"]["loss"] for item in first["items"][1:]] == [3.0, 2.0]
     rest = ok(admin.get(f"/api/runs/{run}/events", params={"after": first["last"]}))
     assert [item["data"]["loss"] for item in rest["items"]] == [1.0]
     assert (rest["last"], rest["over"]) == (rest["items"][0]["id"], False)
@@ -68,6 +71,7 @@ def test_a_stream_tells_what_was_and_what_comes_and_ends_with_the_run(
         assert stream.headers["content-type"].startswith("text/event-stream")
         told = heard(stream.iter_lines())
         assert next(told) == {"retry": "1000"}
+        assert next(told)["data"]["state"] == "queued"
         assert next(told)["data"]["loss"] == 3.0
         tell(studio, run, 2.0)
         assert next(told)["data"]["loss"] == 2.0
@@ -110,7 +114,7 @@ def test_a_stream_ends_when_the_key_is_revoked(
     key = ok(admin.post("/api/keys", json={"name": unique()}), 201)
     with clients(key["key"]).stream("GET", f"/api/runs/{run}/events", headers=SSE) as stream:
         told = heard(line for line in stream.iter_lines() if not line.startswith(":"))
-        assert next(told) == {"retry": "1000"}
+        assert [next(told), next(told)["event"]] == [{"retry": "1000"}, "state"]
         ok(admin.delete(f"/api/keys/{key['id']}"))
         last = list(told)
     assert [event["event"] for event in last] == ["error"]
@@ -150,4 +154,28 @@ def test_a_worker_and_many_readers_agree(admin: httpx.Client, studio: LiveStudio
         assert row is not None
         assert row.state == "completed"
     assert found == [written] * 8
-    assert len(written) == 202
+    assert len(written) == 203
+
+
+def test_followers_of_a_run_share_one_reading(
+    admin: httpx.Client, studio: LiveStudio, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, and wherever each of them stands: behind what is held, the database is asked."""
+    monkeypatch.setattr(followers, "MOST_HELD", 5)
+    looks: list[int] = []
+    look = followers.Feed._look
+    monkeypatch.setattr(followers.Feed, "_look", lambda feed: (looks.append(id(feed)), look(feed))[1])
+    headers = {**SSE, "authorization": f"Bearer {studio.key}"}
+    with ExitStack() as stack:
+
+        def follow() -> Iterator[dict[str, Any]]:
+            stream = stack.enter_context(httpx.stream("GET", f"{studio.url}/api/runs/{run}/events", headers=headers))
+            return (event for event in heard(stream.iter_lines()) if event.get("event") == "StepDone")
+
+        early = [follow() for _ in range(6)]
+        tell(studio, run, *range(20))
+        assert [next(early[0])["data"]["loss"] for _ in range(20)] == list(range(20))
+        early.append(follow())
+        tell(studio, run, *range(20, 40))
+        assert all([next(each)["data"]["loss"] for _ in range(40)] == list(range(40)) for each in early[1:])
+    assert len(set(looks)) == 1
