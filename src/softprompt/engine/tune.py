@@ -20,37 +20,12 @@ from softprompt.engine.checkpoint import Progress
 from softprompt.engine.memory import out_of_memory
 from softprompt.engine.optim import clip, make_optimizer, rate_at
 from softprompt.engine.packing import Row
+from softprompt.engine.plans import Schedule
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.errors import LossNotFinite, OutOfMemory
-from softprompt.params import Optimizer
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """The numbers of a run, all of them decided."""
-
-    batch_size: int
-    accumulate: int
-    epochs: int
-    learning_rate: float
-    optimizer: Optimizer = "adamw"
-    warmup: float = 0.06
-    decay: bool = True
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    noise: float = 0.0
-    patience: int = 0
-    seed: int = 73
-
-    def updates_per_epoch(self, rows: int) -> int:
-        """A partial window at the end of an epoch is an update of its own."""
-        return math.ceil(math.ceil(rows / self.batch_size) / self.accumulate)
-
-    def updates(self, rows: int) -> int:
-        return self.updates_per_epoch(rows) * self.epochs
 
 
 @dataclass(frozen=True, slots=True)

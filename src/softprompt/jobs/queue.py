@@ -21,14 +21,14 @@ from softprompt.storage import queue as stored
 from softprompt.storage.database import Database
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import Evaluation, TuningRun
-from softprompt.storage.work import Job
+from softprompt.storage.work import Job, Measurement
 
 How = Literal["cancel", "keep"]
 Order = Literal["go on", "cancel", "keep"]
-Subject = TuningRun | Evaluation
+Subject = TuningRun | Evaluation | Measurement
 Problem = dict[str, Any]
 
-SUBJECTS: dict[str, type[TuningRun] | type[Evaluation]] = {"tune": TuningRun, "evaluate": Evaluation}
+SUBJECTS: dict[str, type[Subject]] = {"tune": TuningRun, "evaluate": Evaluation, "measure": Measurement}
 """The noun behind each kind of job."""
 
 
@@ -37,8 +37,8 @@ def enqueue(rows: Rows, *, kind: str, subject_id: str, project_id: str, priority
     """Let a worker do something for a noun, whose row is in state "queued" already.
 
     Args:
-        kind: "tune" or "evaluate".
-        subject_id: of the tuning run or evaluation.
+        kind: "tune", "evaluate" or "measure".
+        subject_id: of the tuning run, evaluation or measurement.
         priority: larger goes first, before any fairness.
     """
     return rows.add(Job(kind=kind, subject_id=subject_id, project_id=project_id, priority=priority))
@@ -257,7 +257,7 @@ def _orphan(rows: Rows, job: Job) -> bool:
     if job.kind not in SUBJECTS:
         return False
     subject = _subject(rows, job)
-    return subject is None or subject.deleted_at is not None or subject.state != State.QUEUED
+    return subject is None or getattr(subject, "deleted_at", None) is not None or subject.state != State.QUEUED
 
 
 def _to(rows: Rows, job: Job, state: State, problem: Problem | None = None) -> None:

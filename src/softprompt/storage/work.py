@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from softprompt.storage.types import Base, Identified, now
+from softprompt.storage.types import Base, Identified, InProject, now
 
 
 class Job(Identified, Base):
@@ -16,7 +16,7 @@ class Job(Identified, Base):
 
     __tablename__ = "jobs"
     kind: Mapped[str] = mapped_column(String(30))
-    """tune, evaluate …"""
+    """tune, evaluate or measure."""
     subject_id: Mapped[str] = mapped_column(String(36), index=True)
     project_id: Mapped[str] = mapped_column(String(36))
     state: Mapped[str] = mapped_column(String(20), default="queued")
@@ -50,3 +50,25 @@ class WorkerRow(Identified, Base):
     heartbeat_at: Mapped[datetime]
     job_id: Mapped[str | None] = mapped_column(String(36))
     stopped_at: Mapped[datetime | None]
+
+
+class Measurement(InProject, Identified, Base):
+    """How fast a model is tuned on a machine: a few updates for their own sake, or what a whole run found.
+
+    `state`: see `jobs.states`; that of a run is completed from the start.
+    """
+
+    __tablename__ = "measurements"
+    state: Mapped[str] = mapped_column(String(20), default="queued")
+    model_id: Mapped[str] = mapped_column(String(300), index=True)
+    dataset_id: Mapped[str] = mapped_column(String(36))
+    config: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """The fields of `TuneConfig` that it was measured with."""
+    run_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    host: Mapped[str] = mapped_column(String(200), default="")
+    device: Mapped[str] = mapped_column(String(50), default="")
+    found: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """The fields of `workbench.pace.Pace`."""
+    problem: Mapped[dict[str, Any] | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]

@@ -18,21 +18,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softprompt.data.demonstrations import demonstrations, written
-from softprompt.data.labels import detect_task, labels_of, split_labels
+from softprompt.data.labels import detect_task, labels_of
 from softprompt.data.metrics import exact, rouge_l
 from softprompt.data.read import read_examples
 from softprompt.data.records import Example
 from softprompt.data.split import split
+from softprompt.data.starts import instruction_of, solved_rows
 from softprompt.data.template import Template
 from softprompt.data.wrapper import strip_examples
 from softprompt.engine import events, readout_fit, readout_tune
 from softprompt.engine import tune as loop
 from softprompt.engine.artifact import TunedPrompt, base_of, versions_here
-from softprompt.engine.defaults import EXAMPLE_TOKENS, Recipe, resolve
+from softprompt.engine.defaults import Recipe, resolve
 from softprompt.engine.generate import Request, generate, make_ready
 from softprompt.engine.init import initial_prompt
 from softprompt.engine.loading import load_model
+from softprompt.engine.plans import EXAMPLE_TOKENS
 from softprompt.engine.precision import decided, products
 from softprompt.engine.score import calibration, label_scores
 from softprompt.engine.soft_prompt import SoftPrompt
@@ -49,8 +50,6 @@ Rows = str | Path | Sequence[Example]
 CALIBRATION_ROWS = 64
 """Training inputs that stand for all inputs when the labels' average scores are taken."""
 LABEL_TASKS = ("classification", "multilabel")
-FEWEST_EXAMPLES = 3
-"""Solved rows that free text has to start from, if it starts from rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,31 +268,20 @@ class _Job:
     def examples_text(self, backbone: Backbone, rows: Sequence[Example]) -> str:
         """Solved training rows for the vectors to start from; empty if the room is too small for every answer."""
         room = self.config.virtual_tokens or min(EXAMPLE_TOKENS, backbone.context // 4)
-        template, text = Template(self.config.template), ""
-        for shortest in (False, True):
-            chosen = demonstrations(rows, self.labels, self.config.seed, shortest=shortest)
-            text = written(chosen, template)
-            while chosen and len(backbone.tokenizer(text, add_special_tokens=False)["input_ids"]) > room:
-                chosen.pop()
-                text = written(chosen, template)
-            if len(chosen) >= (len(self.labels) or FEWEST_EXAMPLES):
-                return text
-        if self.config.init == "examples" and not text:
+
+        def count(text: str) -> int:
+            return len(backbone.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        asked = self.config.init == "examples"
+        template = Template(self.config.template)
+        text = solved_rows(rows, self.labels, template, self.config.seed, room, count, asked=asked)
+        if asked and not text:
             raise ParameterInvalid(f'init "examples": no solved row fits into {room} virtual tokens; use "text".')
-        return text if self.config.init == "examples" else ""
+        return text
 
     def default_instruction(self) -> str:
         """What the vectors start from, if the person gave no words."""
-        if self.config.init_text or self.config.instruction:
-            return self.config.init_text or self.config.instruction
-        if self.task == "multilabel":
-            known = sorted({part for label in self.labels for part in split_labels(label)})
-            return f"Decide which of these labels apply to the following text: {', '.join(known)}."
-        if self.task == "classification":
-            return f"Classify the following text as one of these labels: {', '.join(self.labels)}."
-        if self.task == "summarization":
-            return "Summarize the following text in the style of the examples."
-        return "Answer the following input in the style of the examples."
+        return self.config.init_text or self.config.instruction or instruction_of(self.task, self.labels)
 
     def tuned_prompt(
         self,

@@ -19,7 +19,7 @@ from softprompt.worker.checkpoints import Courier
 from softprompt.worker.finish import Finisher, Stored
 from softprompt.worker.journal import PATIENCE, Journal
 from softprompt.worker.prepare import Prepared, Preparer
-from softprompt.worker.runner import LAST, Message, Runner, Stop, TuneTask
+from softprompt.worker.runner import LAST, MeasureTask, Message, Runner, Stop, TuneTask
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -167,6 +167,8 @@ class Attempt:
                 put = self._meanwhile(lambda: self.finisher.store_prompt(self.claim, prepared.out), ("cancel",))
                 stored = put
                 state = self._insist(lambda: self.finisher.tuned(self.claim, result, put))
+            elif isinstance(prepared.task, MeasureTask):
+                state = self._insist(lambda: self.finisher.measured(self.claim, result))
             else:
                 state = self._insist(lambda: self.finisher.evaluated(self.claim, result))
         except _Over:

@@ -10,6 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ from softprompt.errors import ParameterInvalid, SoftpromptError
 from softprompt.params import TuneConfig
 from softprompt.workbench.evaluate import evaluate
 from softprompt.workbench.report import write_report
+from softprompt.workbench.speed import Stopwatch, measure, record
 from softprompt.workbench.tune import tune
-from softprompt.worker.runner import EvaluateTask, Message, Task, TuneTask
+from softprompt.worker.runner import EvaluateTask, MeasureTask, Message, Task, TuneTask
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
@@ -40,12 +42,14 @@ class Desk:
     def do(self, message: Message) -> dict[str, Any]:
         """The result of a task.
 
-        A tuning run: {"card", "metrics", "epochs", "updates", "seconds", "tokens", "notes", "test"}; the folder is at
-        the task's `out`. An evaluation: {"evaluation", "report"}.
+        A tuning run: {"card", "metrics", "epochs", "updates", "seconds", "tokens", "notes", "test", "speed"}; the
+        folder is at the task's `out`. An evaluation: {"evaluation", "report"}. A measurement: {"speed"}.
         """
         self._control.check()
         if message["kind"] == "tune":
             return self._tune(TuneTask(**message["task"]))
+        if message["kind"] == "measure":
+            return self._measure(MeasureTask(**message["task"]))
         return self._evaluate(EvaluateTask(**message["task"]))
 
     def forget(self) -> None:
@@ -54,12 +58,15 @@ class Desk:
         gc.collect()
 
     def _tune(self, task: TuneTask) -> dict[str, Any]:
-        try:
-            config = TuneConfig(**task.config)
-        except TypeError as error:
-            raise ParameterInvalid(f"The configuration of the run does not fit: {error}.") from error
+        config = _config(task.config)
         held = Path(task.validation) if isinstance(task.validation, str) else task.validation
-        backbone = self._model(task)
+        backbone, loaded = self._model(task)
+        watch = Stopwatch()
+
+        def hear(event: events.Event) -> None:
+            watch.hear(event)
+            self._heard(event)
+
         run = tune(
             Path(task.train),
             model=backbone,
@@ -68,10 +75,11 @@ class Desk:
             validation=held,
             resume=True,
             name="tuned" if name_problem(task.name) else task.name,
-            listener=self._heard,
+            listener=hear,
             should_stop=self._control.should_stop,
         )
         self._control.check()
+        speed = watch.speed(run, config, causal=backbone.kind == "causal")
         card = json.loads((Path(task.out) / CARD).read_text(encoding="utf-8"))
         metrics = {name: value for name, value in run.tuned.metrics.items() if name != "epochs"}
         result: dict[str, Any] = {
@@ -84,8 +92,27 @@ class Desk:
             "notes": list(run.notes),
         }
         if task.test is not None:
+            began = time.monotonic()
             result["test"] = self._tested(Path(task.test), backbone, run.tuned)
+            if rows := result["test"].get("rows"):
+                speed = replace(speed, test_seconds=(time.monotonic() - began) / rows)
+        result["speed"] = record(replace(speed, load_seconds=loaded))
         return result
+
+    def _measure(self, task: MeasureTask) -> dict[str, Any]:
+        config = _config(task.config)
+        backbone, loaded = self._model(task)
+        speed = measure(
+            Path(task.train),
+            model=backbone,
+            config=config,
+            validation=task.validation,
+            test=None if task.test is None else Path(task.test),
+            listener=self._heard,
+            should_stop=self._control.should_stop,
+        )
+        self._control.check()
+        return {"speed": record(replace(speed, load_seconds=loaded))}
 
     def _tested(self, test: Path, backbone: Backbone, tuned: TunedPrompt) -> dict[str, Any]:
         """Figures on held-out rows. That they cannot be had does not take the tuned prompt away."""
@@ -98,7 +125,7 @@ class Desk:
         return found
 
     def _evaluate(self, task: EvaluateTask) -> dict[str, Any]:
-        backbone = self._model(task)
+        backbone, _ = self._model(task)
         methods: list[str | TunedPrompt] = [
             TunedPrompt.load(method, backbone=backbone) if Path(method).is_absolute() else method
             for method in task.methods
@@ -119,8 +146,9 @@ class Desk:
             ).read_text(encoding="utf-8")
         return {"evaluation": found.to_dict(), "report": report}
 
-    def _model(self, task: Task) -> Backbone:
-        """The task's model; the one that is loaded, if it is that."""
+    def _model(self, task: Task) -> tuple[Backbone, float | None]:
+        """The task's model, and in how many seconds it was loaded (None: it was there)."""
+        seconds = None
         key = (task.model_id, task.model, task.device)
         if self._loaded is None or self._loaded[0] != key:
             self.forget()
@@ -128,8 +156,9 @@ class Desk:
             began = time.monotonic()
             parts = load_parts(task.model, device=task.device)
             self._loaded = key, wrap(parts.model, parts.tokenizer, model_id=task.model_id, path=parts.path)
-            self._heard(events.Note(f"{task.model_id} is loaded after {time.monotonic() - began:.1f} s"))
-        return self._loaded[1]
+            seconds = time.monotonic() - began
+            self._heard(events.Note(f"{task.model_id} is loaded after {seconds:.1f} s"))
+        return self._loaded[1], seconds
 
     def _heard(self, event: events.Event) -> None:
         self._tell({"kind": "event", "event": events.as_record(event)})
@@ -138,3 +167,10 @@ class Desk:
     def _asking(self, method: str) -> None:
         self._tell({"kind": "event", "event": {"event": "Method", "name": method}})
         self._control.check(saved=True)
+
+
+def _config(given: dict[str, Any]) -> TuneConfig:
+    try:
+        return TuneConfig(**given)
+    except TypeError as error:
+        raise ParameterInvalid(f"The configuration of the run does not fit: {error}.") from error

@@ -11,7 +11,8 @@ from softprompt.jobs.queue import Claim, Held, Queue
 from softprompt.jobs.states import State
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.tables import Evaluation, TuningRun
-from softprompt.studio import tuned_prompts
+from softprompt.storage.work import Measurement
+from softprompt.studio import measurements, tuned_prompts
 from softprompt.studio.access import SYSTEM, Unit
 
 _KEPT = ("metrics", "epochs", "updates", "seconds", "tokens", "notes", "test")
@@ -32,6 +33,8 @@ class Finisher:
     queue: Queue
     store: ArtifactStore
     limits: Limits
+    host: str = ""
+    device: str = ""
 
     def store_prompt(self, claim: Claim, out: Path) -> Stored:
         """Put the folder into the store, under a key of this claim alone: a late worker cannot replace it."""
@@ -52,6 +55,8 @@ class Finisher:
                 run.tuned_prompt_id = prompt.id
             else:
                 run.results |= {"prompt_key": stored.key, "card": result["card"], "size": stored.size}
+            if "speed" in result:
+                measurements.learn(held.rows, run, result["speed"], host=self.host, device=self.device)
 
         return self.queue.complete(claim, change)
 
@@ -62,6 +67,16 @@ class Finisher:
             assert isinstance(held.subject, Evaluation)
             held.subject.results = result["evaluation"]
             held.subject.report = result["report"]
+
+        return self.queue.complete(claim, change)
+
+    def measured(self, claim: Claim, result: dict[str, Any]) -> State:
+        """Complete a measurement."""
+
+        def change(held: Held) -> None:
+            assert isinstance(held.subject, Measurement)
+            held.subject.found = result["speed"]
+            held.subject.host, held.subject.device = self.host, self.device
 
         return self.queue.complete(claim, change)
 

@@ -15,7 +15,7 @@ import threading
 from dataclasses import asdict
 from typing import IO
 
-from softprompt.worker.runner import Message, Stop, Task, TuneTask
+from softprompt.worker.runner import KINDS, Message, Stop, Task
 
 
 class LocalRunner:
@@ -33,8 +33,7 @@ class LocalRunner:
     def start(self, task: Task) -> None:
         self.warm()
         assert self._child is not None
-        kind = "tune" if isinstance(task, TuneTask) else "evaluate"
-        self._child.send({"kind": kind, "task": asdict(task)})
+        self._child.send({"kind": KINDS[type(task)], "task": asdict(task)})
 
     def messages(self, seconds: float) -> list[Message]:
         return [] if self._child is None else self._child.messages(seconds)

@@ -18,9 +18,9 @@ from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import Dataset, Evaluation, FoundationModel, TunedPrompt, TuningRun
-from softprompt.storage.work import Job
+from softprompt.storage.work import Job, Measurement
 from softprompt.worker import checkpoints
-from softprompt.worker.runner import EvaluateTask, Task, TuneTask
+from softprompt.worker.runner import EvaluateTask, MeasureTask, Task, TuneTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Preparer:
         place = desk / f"{claim.fence:06d}"
         try:
             place.mkdir(parents=True, exist_ok=True)
-            return self._tune(claim, place) if claim.kind == "tune" else self._evaluate(claim, place)
+            kinds = {"tune": self._tune, "evaluate": self._evaluate, "measure": self._measure}
+            return kinds[claim.kind](claim, place)
         except OSError as error:
             words = f"The worker's folder {self.scratch} cannot be written: {error.strerror}."
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -136,6 +137,29 @@ class Preparer:
             settings={name: value for name, value in settings.items() if value is not None},
         )
         return Prepared(task, place / "report", None, called)
+
+    def _measure(self, claim: Claim, place: Path) -> Prepared:
+        with self.database.read() as session:
+            rows = Rows(session)
+            wanted = rows.get(Measurement, claim.subject_id)
+            if wanted is None:
+                raise NotFound("The measurement is gone.")
+            settings = dict(wanted.config)
+            test_id = settings.pop("test_dataset_id", None)
+            model = _model(rows, wanted.model_id)
+            train = _dataset(rows, wanted.dataset_id, "training")
+            test = _dataset(rows, test_id, "test") if test_id else None
+        called = {model: wanted.model_id}
+        task = MeasureTask(
+            model_id=wanted.model_id,
+            model=model,
+            device=self.device,
+            train=self._bring(train, place / "train", called),
+            validation=bool(settings.pop("validation", False)),
+            test=self._bring(test, place / "test", called) if test else None,
+            config=settings,
+        )
+        return Prepared(task, place / "speed", None, called)
 
     def _method(self, method: str, prompts: dict[str, TunedPrompt], called: dict[str, str]) -> str:
         """A way to answer by its word, or the folder of a tuned prompt."""

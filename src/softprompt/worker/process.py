@@ -91,7 +91,7 @@ class _Worker:
         self.queue = Queue(self.database, studio.limits, settings.timing)
         store = ArtifactStore(studio.storage_url, studio.data_dir / "cache")
         self.preparer = Preparer(self.database, store, settings.scratch, settings.device)
-        self.finisher = Finisher(self.queue, store, studio.limits)
+        self.finisher = Finisher(self.queue, store, studio.limits, socket.gethostname(), settings.device)
         self._job_id: str | None = None
         self._pulsed = float("-inf")
         self._away = float("-inf")

@@ -67,7 +67,28 @@ class EvaluateTask:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-Task = TuneTask | EvaluateTask
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureTask:
+    """A few updates, to know how fast this machine is.
+
+    Attributes:
+        config: fields of `TuneConfig`, batch size and accumulation among them.
+        validation: whether validation rows are to be measured.
+        test: the file of the test rows, or nothing.
+    """
+
+    model_id: str
+    model: str
+    device: str
+    train: str
+    config: dict[str, Any]
+    validation: bool = False
+    test: str | None = None
+
+
+Task = TuneTask | EvaluateTask | MeasureTask
+KINDS: dict[type[Task], str] = {TuneTask: "tune", EvaluateTask: "evaluate", MeasureTask: "measure"}
+"""What a task is called in the message that hands it over."""
 
 
 class Runner(Protocol):

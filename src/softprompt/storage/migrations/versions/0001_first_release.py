@@ -25,6 +25,7 @@ def upgrade() -> None:
     _foundation_models()
     _jobs()
     _lab_generations()
+    _measurements()
     _memberships()
     _projects()
     _prompt_sessions()
@@ -294,6 +295,32 @@ def _lab_generations() -> None:
         batch_op.create_index(batch_op.f("ix_lab_generations_project_id"), ["project_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_lab_generations_session_id"), ["session_id"], unique=False)
         batch_op.create_index("ix_lab_generations_user_created", ["user_id", "created_at"], unique=False)
+
+
+def _measurements() -> None:
+    op.create_table(
+        "measurements",
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("model_id", sa.String(length=300), nullable=False),
+        sa.Column("dataset_id", sa.String(length=36), nullable=False),
+        sa.Column("config", sa.JSON(), nullable=False),
+        sa.Column("run_id", sa.String(length=36), nullable=True),
+        sa.Column("host", sa.String(length=200), nullable=False),
+        sa.Column("device", sa.String(length=50), nullable=False),
+        sa.Column("found", sa.JSON(), nullable=False),
+        sa.Column("problem", sa.JSON(), nullable=True),
+        sa.Column("started_at", sa.DateTime(), nullable=True),
+        sa.Column("finished_at", sa.DateTime(), nullable=True),
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_measurements")),
+    )
+    with op.batch_alter_table("measurements") as batch_op:
+        batch_op.create_index(batch_op.f("ix_measurements_created_at"), ["created_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_measurements_model_id"), ["model_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_measurements_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_measurements_run_id"), ["run_id"], unique=False)
 
 
 def _memberships() -> None:
