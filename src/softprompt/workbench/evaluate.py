@@ -83,6 +83,7 @@ class Evaluation:
         return {
             "task": self.task,
             "rows": len(self.rows),
+            "right": [row.output for row in self.rows],
             "notes": list(self.notes),
             "methods": [method.to_dict() for method in self.methods],
         }

@@ -18,7 +18,7 @@ from softprompt.storage.tables import TuningRun
 from softprompt.storage.types import now
 
 log = logging.getLogger(__name__)
-INTERVAL = 0.3
+INTERVAL = 0.15
 """Least seconds between two writes."""
 PATIENCE = 1.0
 """Seconds until another try when the database is away."""
