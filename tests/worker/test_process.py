@@ -51,7 +51,26 @@ def test_a_run_becomes_a_tuned_prompt(shop: Shop, tiny_folder: Callable[..., Pat
         "Routing (1) · scored",
     ]
     assert run.results["test"]["rows"] == 6
+    assert all("answers" not in method for method in run.results["test"]["methods"])
+    proof = shop.lab.get(Evaluation, run.results["test"]["evaluation_id"])
+    assert (proof.state, proof.methods, proof.dataset_id) == ("completed", [prompt.id], test)
+    assert len(proof.results["right"]) == len(proof.results["methods"][0]["answers"]) == 6
+    assert proof.results["methods"][0]["answers"][0]["input"]
     assert run.started_at < run.finished_at
+
+
+def test_what_a_question_costs_in_tokens_is_counted(shop: Shop) -> None:
+    run_id = shop.lab.run(shop.lab.dataset(complaints(36)))
+    shop.once()
+    ledger = shop.lab.get(TuningRun, run_id).results["ledger"]
+    lines = {(line["way"], line["instruction"]): line for line in ledger["lines"]}
+    assert set(lines) == {("zero-shot", True), ("3-shot", True), ("text", True), ("text", False)}
+    assert "Marketing, Service, Warehouse" in ledger["instruction"]
+    bare, shots, told = lines["zero-shot", True], lines["3-shot", True], lines["text", True]
+    assert lines["text", False]["input_tokens"] < bare["input_tokens"] < shots["input_tokens"]
+    assert told["input_tokens"] == bare["input_tokens"]
+    assert [line["virtual_tokens"] for line in ledger["lines"]] == [0, 0, 3, 3]
+    assert all(line["generated_tokens"] > 1 for line in ledger["lines"])
 
 
 def test_its_story_is_told_in_order(shop: Shop) -> None:

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from softprompt.data.read import read_examples
+from softprompt.data.wrapper import strip_examples
 from softprompt.engine import events
 from softprompt.engine.artifact import TunedPrompt
 from softprompt.engine.artifact_card import CARD, name_problem
@@ -26,10 +28,15 @@ from softprompt.workbench.report import write_report
 from softprompt.workbench.speed import Stopwatch, measure, record
 from softprompt.workbench.tune import tune
 from softprompt.worker.runner import EvaluateTask, MeasureTask, Message, Task, TuneTask
+from softprompt.worker.token_counts import ledger
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
+    from softprompt.workbench.evaluate import Evaluation
     from softprompt.worker.child import Control
+
+MOST_LABELS = 3
+"""Known answers that are kept beside the one that was given."""
 
 
 class Desk:
@@ -42,8 +49,8 @@ class Desk:
     def do(self, message: Message) -> dict[str, Any]:
         """The result of a task.
 
-        A tuning run: {"card", "metrics", "epochs", "updates", "seconds", "tokens", "notes", "test", "speed"}; the
-        folder is at the task's `out`. An evaluation: {"evaluation", "report"}. A measurement: {"speed"}.
+        A tuning run: {"card", "metrics", "epochs", "updates", "seconds", "tokens", "notes", "ledger", "test",
+        "speed"}; the folder is at the task's `out`. An evaluation: {"evaluation", "report"}. A measurement: {"speed"}.
         """
         self._control.check()
         if message["kind"] == "tune":
@@ -90,6 +97,7 @@ class Desk:
             "seconds": run.seconds,
             "tokens": run.tokens,
             "notes": list(run.notes),
+            "ledger": self._counted(task, backbone, run.tuned),
         }
         if task.test is not None:
             began = time.monotonic()
@@ -117,12 +125,18 @@ class Desk:
     def _tested(self, test: Path, backbone: Backbone, tuned: TunedPrompt) -> dict[str, Any]:
         """Figures on held-out rows. That they cannot be had does not take the tuned prompt away."""
         try:
-            found = evaluate(test, model=backbone, methods=[tuned], on_method=self._asking).to_dict()
+            return slim(evaluate(test, model=backbone, methods=[tuned], on_method=self._asking))
         except SoftpromptError as error:
             return {"problem": {"code": error.code, "message": str(error)}}
-        for method in found["methods"]:
-            del method["answers"]
-        return found
+
+    def _counted(self, task: TuneTask, backbone: Backbone, tuned: TunedPrompt) -> dict[str, Any]:
+        """Tokens of a question with and without the tuned prompt."""
+        train, _ = strip_examples(read_examples(Path(task.train)))
+        try:
+            test, _ = strip_examples(read_examples(Path(task.test))) if task.test is not None else ([], None)
+        except SoftpromptError:  # the test says so itself
+            test = []
+        return ledger(backbone, tuned, train, test)
 
     def _evaluate(self, task: EvaluateTask) -> dict[str, Any]:
         backbone, _ = self._model(task)
@@ -144,7 +158,7 @@ class Desk:
             report = write_report(
                 Path(folder) / "report.md", found, title=task.title, model=task.model_id, tuned=tuned
             ).read_text(encoding="utf-8")
-        return {"evaluation": found.to_dict(), "report": report}
+        return {"evaluation": slim(found), "report": report}
 
     def _model(self, task: Task) -> tuple[Backbone, float | None]:
         """The task's model, and in how many seconds it was loaded (None: it was there)."""
@@ -167,6 +181,18 @@ class Desk:
     def _asking(self, method: str) -> None:
         self._tell({"kind": "event", "event": {"event": "Method", "name": method}})
         self._control.check(saved=True)
+
+
+def slim(found: Evaluation) -> dict[str, Any]:
+    """An evaluation as it is stored: inputs once, not for every method, and the likeliest labels alone."""
+    document = found.to_dict()
+    for number, method in enumerate(document["methods"]):
+        for answer in method["answers"]:
+            if number:
+                del answer["input"]
+            answer["labels"] = answer["labels"][:MOST_LABELS]
+            del answer["tokens"], answer["seed"]
+    return document
 
 
 def _config(given: dict[str, Any]) -> TuneConfig:

@@ -10,12 +10,13 @@ from softprompt.config import Limits
 from softprompt.jobs.queue import Claim, Held, Queue
 from softprompt.jobs.states import State
 from softprompt.storage.artifacts import ArtifactStore
-from softprompt.storage.tables import Evaluation, TuningRun
+from softprompt.storage.tables import Dataset, Evaluation, TuningRun
+from softprompt.storage.types import now
 from softprompt.storage.work import Measurement
 from softprompt.studio import measurements, tuned_prompts
 from softprompt.studio.access import SYSTEM, Unit
 
-_KEPT = ("metrics", "epochs", "updates", "seconds", "tokens", "notes", "test")
+_KEPT = ("metrics", "epochs", "updates", "seconds", "tokens", "notes", "ledger", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Finisher:
                 run.tuned_prompt_id = prompt.id
             else:
                 run.results |= {"prompt_key": stored.key, "card": result["card"], "size": stored.size}
+            if "methods" in run.results.get("test", {}):
+                run.results = {**run.results, "test": _tested(held, run)}
             if "speed" in result:
                 measurements.learn(held.rows, run, result["speed"], host=self.host, device=self.device)
 
@@ -87,3 +90,25 @@ class Finisher:
             key = f"prompts/{claim.subject_id}-{fence}"
             if (kept is None or key != kept.key) and self.store.exists(key):
                 self.store.remove(key)
+
+
+def _tested(held: Held, run: TuningRun) -> dict[str, Any]:
+    """The test of a run is an evaluation like any other, with every answer; the run keeps the figures."""
+    test = run.results["test"]
+    dataset = held.rows.get(Dataset, run.test_dataset_id, deleted=True)
+    evaluation = Evaluation(
+        project_id=run.project_id,
+        name=f"{run.name} on {dataset.name if dataset else 'its test rows'}"[:200],
+        state=State.COMPLETED,
+        model_id=run.model_id,
+        dataset_id=run.test_dataset_id,
+        methods=[run.tuned_prompt_id] if run.tuned_prompt_id else [],
+        results=test,
+        created_by=run.created_by,
+        started_at=run.started_at,
+        finished_at=now(),
+    )
+    held.rows.add(evaluation)
+    figures = [{name: value for name, value in method.items() if name != "answers"} for method in test["methods"]]
+    kept = {name: value for name, value in test.items() if name != "right"}
+    return {**kept, "methods": figures, "evaluation_id": evaluation.id}
