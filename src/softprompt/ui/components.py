@@ -47,7 +47,8 @@ def meter(done: float, label: str) -> h.Element:
 
 def table(head: Sequence[tuple[str, bool]], rows: Sequence[Sequence[h.Node]], label: str) -> h.Element:
     """A table; each head cell is (words, whether numbers stand below)."""
-    cells = [h.th(".num" if number else "", scope="col")[words] for words, number in head]
+    # A column of buttons has no words above it; an empty heading would be read out as one.
+    cells = [h.th(".num" if n else "", scope="col")[words] if words else h.td for words, n in head]
     body = [h.tr[[h.td(".num" if head[i][1] else "")[cell] for i, cell in enumerate(row)]] for row in rows]
     return h.div(".scroll", tabindex="0", role="region", aria_label=label)[h.table[h.thead[h.tr[cells]], h.tbody[body]]]
 
@@ -87,7 +88,7 @@ def notice(kind: str, title: str, words: h.Node = None, action: h.Node = None) -
 
 def code(text: str) -> h.Element:
     """A piece of code with a button that copies it."""
-    return h.div(".copy")[h.pre[h.code[text]], h.button(".button.js-only", type="button", data_copy="")["Copy"]]
+    return h.div(".copy")[h.pre(tabindex="0")[h.code[text]], h.button(".button.js-only", type="button", data_copy="")["Copy"]]
 
 
 def when(moment: datetime | None, now: datetime | None = None) -> h.Node:
