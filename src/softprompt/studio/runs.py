@@ -45,14 +45,8 @@ class Plan:
 def start(unit: Unit, project: Project, plan: Plan) -> TuningRun:
     """Queue a run "NAME (N)" of the experiment; everything that is wrong with the plan is named at once."""
     unit.require(project)
-    problems: list[SoftpromptError] = []
-    for check in (_check_model, _check_config, _check_data):
-        try:
-            check(unit, project, plan)
-        except SoftpromptError as error:
-            problems.append(error)
-    if problems:
-        raise _joined(problems)
+    if found := problems(unit, project, plan):
+        raise _joined(found)
     experiment = experiments.named(unit, project, plan.experiment)
     unit.rows.lock(experiment)  # two runs at once must not get one number
     experiment.runs_made += 1
@@ -77,6 +71,17 @@ def start(unit: Unit, project: Project, plan: Plan) -> TuningRun:
     events.tell(unit.rows, run.id, events.STATE, {"state": run.state})
     unit.log("start", run, name=run.name)
     return run
+
+
+def problems(unit: Unit, project: Project, plan: Plan) -> list[SoftpromptError]:
+    """Everything that keeps a plan from being started."""
+    found: list[SoftpromptError] = []
+    for check in (_check_model, _check_config, _check_data):
+        try:
+            check(unit, project, plan)
+        except SoftpromptError as error:
+            found.append(error)
+    return found
 
 
 def again(unit: Unit, run_id: str, changes: dict[str, Any]) -> TuningRun:
