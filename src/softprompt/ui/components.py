@@ -88,7 +88,8 @@ def notice(kind: str, title: str, words: h.Node = None, action: h.Node = None) -
 
 def code(text: str) -> h.Element:
     """A piece of code with a button that copies it."""
-    return h.div(".copy")[h.pre(tabindex="0")[h.code[text]], h.button(".button.js-only", type="button", data_copy="")["Copy"]]
+    copy = h.button(".button.js-only", type="button", data_copy="")["Copy"]
+    return h.div(".copy")[h.pre(tabindex="0")[h.code[text]], copy]
 
 
 def when(moment: datetime | None, now: datetime | None = None) -> h.Node:
