@@ -68,7 +68,7 @@ class Measurement(InProject, Identified, Base):
     host: Mapped[str] = mapped_column(String(200), default="")
     device: Mapped[str] = mapped_column(String(50), default="")
     found: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    """The fields of `workbench.pace.Pace`."""
+    """The fields of `workbench.speed.Speed`."""
     problem: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -10,7 +10,7 @@ from softprompt.errors import InUse, NotFound, ParameterInvalid, SoftpromptError
 from softprompt.jobs import events, queue
 from softprompt.params import TuneConfig
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import Dataset, Project, RunEvent, TunedPrompt, TuningRun
+from softprompt.storage.tables import Dataset, Project, RunEvent, TunedPrompt, TuningExperiment, TuningRun
 from softprompt.studio import datasets, experiments, foundation_models, tuned_prompts
 from softprompt.studio.access import Unit, check_revision
 from softprompt.studio.names import changes, clean_tags, clean_text
@@ -82,6 +82,13 @@ def problems(unit: Unit, project: Project, plan: Plan) -> list[SoftpromptError]:
         except SoftpromptError as error:
             found.append(error)
     return found
+
+
+def next_name(unit: Unit, project: Project, experiment: str) -> str:
+    """What the next run of an experiment will be called; empty for no name."""
+    name = " ".join(experiment.split())
+    known = unit.rows.first(TuningExperiment, project_id=project.id, name=name) if name else None
+    return f"{name} ({(known.runs_made if known else 0) + 1})" if name else ""
 
 
 def again(unit: Unit, run_id: str, changes: dict[str, Any]) -> TuningRun:
@@ -170,6 +177,21 @@ def events_after(unit: Unit, run_id: str, last_id: int = 0, limit: int = 500) ->
     """What the run told since the event `last_id`."""
     run = unit.get(TuningRun, run_id)
     return list(events.after(unit.rows, run.id, last_id, limit))
+
+
+def before(unit: Unit, run: TuningRun) -> int:
+    """How many jobs have their turn before a run that waits."""
+    job = unit.rows.first(Job, subject_id=run.id, state="queued")
+    if job is None:
+        return 0
+    mine = (-job.priority, job.created_at)
+    return sum((-other.priority, other.created_at) < mine for other in unit.rows.all(Job, state="queued"))
+
+
+def beside(unit: Unit, run: TuningRun, limit: int = 8) -> list[tuple[str, str]]:
+    """Ids and names of other runs that a comparison is likely to want: of the same experiment, the newest first."""
+    found = page(unit, experiment_id=run.experiment_id, limit=limit + 1, without=("results", "progress", "wire")).items
+    return [(other.id, other.name) for other in found if other.id != run.id][:limit]
 
 
 def prompt_of(unit: Unit, run_id: str) -> TunedPrompt:
