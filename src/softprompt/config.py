@@ -41,6 +41,8 @@ class Limits:
     """Of one API key or one browser session."""
     concurrent_runs: int = 4
     """Running at once in one project; further ones wait."""
+    silent_seconds: int = 1_800
+    """Of a run's process that neither tells anything nor comes any further; then it is ended and tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +124,16 @@ def _absolute(storage: str) -> str:
     return storage if "://" in storage else str(Path(storage).expanduser().absolute())
 
 
-def _limits() -> Limits:
+def limits_from_environment() -> dict[str, str]:
+    """Fields of `Limits` that the environment sets, with its words."""
     given = {name: os.environ.get(f"SOFTPROMPT_MAX_{name.upper()}") for name in Limits.__dataclass_fields__}
-    wrong = [name for name, value in given.items() if value and not (value.isdecimal() and int(value) > 0)]
+    return {name: value for name, value in given.items() if value}
+
+
+def _limits() -> Limits:
+    given = limits_from_environment()
+    wrong = [name for name, value in given.items() if not (value.isdecimal() and int(value) > 0)]
     if wrong:
         told = ", ".join(f"SOFTPROMPT_MAX_{name.upper()}={given[name]!r}" for name in wrong)
         raise ParameterInvalid(f"{told}: not a whole number above 0. Correct or unset it.")
-    return Limits(**{name: int(value) for name, value in given.items() if value})
+    return Limits(**{name: int(value) for name, value in given.items()})

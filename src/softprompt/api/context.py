@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from softprompt.studio.access import Actor, Office, Role, Unit
 
 if TYPE_CHECKING:
     from softprompt.serving.backend import Backend
+    from softprompt.studio.health import Finding
 
 Mode = Literal["cpd", "cloud"]
 """How an IBM client logged in; addresses of files differ."""
@@ -46,13 +47,18 @@ class Caller:
 
 @dataclass(slots=True)
 class Studio:
-    """One web process's studio."""
+    """One web process's studio.
+
+    Attributes:
+        examine: the checks of `softprompt doctor`, which knows more of the machine than this layer.
+    """
 
     settings: StudioSettings
     office: Office
     backend: Backend
     secret: str
     limiter: Limiter = field(default_factory=Limiter)
+    examine: Callable[[], Sequence[Finding]] = list
     usage: usage.Counter = field(init=False)
     """How often deployments are asked here."""
 

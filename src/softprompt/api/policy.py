@@ -164,13 +164,50 @@ viewer       GET     /lab
 viewer       POST    /lab
 viewer       POST    /lab/stream
 signed_in    GET     /models
+"""
+
+POLICY |= _read(PAGES)
+
+ADMIN_PAGES = """
 signed_in    GET     /account
 signed_in    POST    /account/keys
 signed_in    POST    /account/keys/{key_id}/revoke
 signed_in    POST    /account/password
+signed_in    POST    /account/profile
+signed_in    POST    /account/sessions/end
+viewer       GET     /members
+viewer       GET     /members/{container_id}
+admin        POST    /members/{container_id}
+signed_in    GET     /admin/people
+studio_admin POST    /admin/people
+signed_in    GET     /admin/people/{user_id}
+studio_admin POST    /admin/people/{user_id}/roles
+studio_admin POST    /admin/people/{user_id}/admin
+studio_admin POST    /admin/people/{user_id}/link
+studio_admin POST    /admin/people/{user_id}/sessions/end
+studio_admin POST    /admin/people/{user_id}/disable
+studio_admin POST    /admin/people/{user_id}/enable
+studio_admin POST    /admin/people/{user_id}/keys/{key_id}/revoke
+signed_in    GET     /admin/jobs
+studio_admin GET     /admin/jobs/live
+studio_admin POST    /admin/jobs/{job_id}/priority
+studio_admin POST    /admin/jobs/{job_id}/retry
+studio_admin POST    /admin/jobs/{job_id}/cancel
+signed_in    GET     /admin/health
+studio_admin GET     /admin/health/live
+studio_admin GET     /admin/health/checks
+signed_in    GET     /admin/settings
+studio_admin POST    /admin/settings/project
+studio_admin POST    /admin/settings/backups
+studio_admin GET     /admin/settings/backups/{name}
+studio_admin POST    /admin/settings/backups/delete
+studio_admin POST    /admin/settings/deleted/back
+studio_admin POST    /admin/settings/deleted/purge
+signed_in    GET     /admin/audit
+studio_admin GET     /admin/audit/log.csv
 """
 
-POLICY |= _read(PAGES)
+POLICY |= _read(ADMIN_PAGES)
 
 WATSONX = """
 public       GET        /ml/wml_services/v2/version

@@ -51,26 +51,100 @@ def create_user(unit: Unit, name: str, *, password: str | None = None, admin: bo
     return user
 
 
-def set_password(unit: Unit, user: User, password: str) -> None:
-    """One's own, or as an admin of the studio anybody's; other sessions of the user end."""
-    if user.id != unit.actor.user_id:
-        unit.need_studio_admin()
-    user.password_hash = _hashed(password)
-    unit.rows.remove(BrowserSession, user_id=user.id)
-    unit.log("set password", user)
+def invite(unit: Unit, name: str, *, admin: bool = False) -> tuple[User, str]:
+    """A new user without a password, and the secret of the link that signs in once."""
+    user = create_user(unit, name, admin=admin)
+    return user, sign_in_link(unit, user)
 
 
-def disable_user(unit: Unit, user_id: str) -> User:
+def find_user(unit: Unit, user_id: str) -> User:
+    """Anybody, for an admin of the studio."""
     unit.need_studio_admin()
     user = unit.rows.get(User, user_id)
     if user is None:
-        raise NotFound(f"There is no user {user_id!r}.")
-    if user.admin and unit.rows.count(User, admin=True, disabled_at=None) == 1:
-        raise Conflict(f"{user.name} is the only admin. Make another user an admin first.")
-    user.disabled_at = now()
+        raise NotFound(f"There is no user {user_id!r}. The list of people shows who there is.")
+    return user
+
+
+def rename(unit: Unit, user: User, name: str) -> None:
+    """One's own name, or as an admin of the studio anybody's."""
+    if user.id != unit.actor.user_id:
+        unit.need_studio_admin()
+    name, before = clean_name(name, "name", most=100), user.name
+    taken = unit.rows.first(User, name=name)
+    if taken is not None and taken.id != user.id:
+        raise NameTaken(f"There is a user {name!r} already. Choose another name.")
+    user.name = name
+    unit.log("rename", user, name=name, before=before)
+
+
+def set_password(unit: Unit, user: User, password: str, *, keep: str = "") -> None:
+    """One's own, or as an admin of the studio anybody's; sessions of the user end.
+
+    Args:
+        keep: secret of the one session that goes on.
+    """
+    if user.id != unit.actor.user_id:
+        unit.need_studio_admin()
+    user.password_hash = _hashed(password)
+    end_sessions(unit, user.id, keep=keep)
+    unit.log("set password", user, name=user.name)
+
+
+def reset(unit: Unit, user_id: str) -> tuple[User, str]:
+    """Take a user's password away; the secret of a link that signs in once, to set a new one."""
+    user = find_user(unit, user_id)
+    if user.id == unit.actor.user_id:
+        raise Conflict("You are signed in; set your own password under Account.")
+    if user.disabled_at is not None:
+        raise Conflict(f"{user.name} was deactivated. Let them in again first.")
+    user.password_hash = None
+    unit.rows.remove(SignInLink, user_id=user.id)
+    end_sessions(unit, user.id)
+    unit.log("reset", user, name=user.name)
+    return user, sign_in_link(unit, user)
+
+
+def set_admin(unit: Unit, user_id: str, admin: bool) -> User:
+    """Make somebody an admin of the whole studio, or no longer."""
+    user = find_user(unit, user_id)
+    if user.admin and not admin:
+        _not_the_last_admin(unit, user)
+    user.admin = admin
+    unit.log("set role", user, name=user.name, role="studio admin" if admin else "member")
+    return user
+
+
+def disable_user(unit: Unit, user_id: str) -> User:
+    """Keys, tokens, links and sessions of the user open nothing any more; what they made stays."""
+    user = find_user(unit, user_id)
+    _not_the_last_admin(unit, user)
+    user.disabled_at = user.disabled_at or now()
     unit.rows.remove(BrowserSession, user_id=user.id)
     unit.log("disable", user, name=user.name)
     return user
+
+
+def enable_user(unit: Unit, user_id: str) -> User:
+    """Let somebody in again who was disabled: password, keys and roles are as they were."""
+    user = find_user(unit, user_id)
+    user.disabled_at = None
+    unit.log("enable", user, name=user.name)
+    return user
+
+
+def admins(rows: Rows) -> list[str]:
+    """Names of those who may everything; whom to ask."""
+    return [user.name for user in rows.all(User, admin=True, disabled_at=None, limit=5)]
+
+
+def _not_the_last_admin(unit: Unit, user: User) -> None:
+    # Held in one order, so that two admins cannot take the role from each other at the same moment.
+    held = unit.rows.all(User, admin=True, disabled_at=None, sort="id")
+    for row in held:
+        unit.rows.lock(row)
+    if not any(row.admin and row.disabled_at is None and row.id != user.id for row in held) and user in held:
+        raise Conflict(f"{user.name} is the only admin. Make another user an admin first.")
 
 
 def users(unit: Unit, **paging: object) -> Page[User]:
@@ -225,6 +299,24 @@ def sign_out(unit: Unit, secret: str) -> None:
     unit.rows.remove(BrowserSession, digest=digest(secret))
 
 
+def sessions(unit: Unit) -> list[BrowserSession]:
+    """One's own browsers that are signed in, the newest first."""
+    found = unit.rows.all(BrowserSession, user_id=unit.actor.user_id, sort="-created_at") if unit.actor.user_id else []
+    return [session for session in found if session.expires_at > now()]
+
+
+def end_sessions(unit: Unit, user_id: str, *, keep: str = "") -> int:
+    """Sign a user out everywhere, but not in the session of secret `keep`; how many ended."""
+    if user_id != unit.actor.user_id:
+        unit.need_studio_admin()
+    kept = digest(keep) if keep else ""
+    ended = [s.digest for s in unit.rows.all(BrowserSession, user_id=user_id) if s.digest != kept]
+    unit.rows.remove(BrowserSession, digest=ended)
+    if ended:
+        unit.log("sign out", unit.rows.get(User, user_id), sessions=len(ended))
+    return len(ended)
+
+
 # Memberships
 
 
@@ -237,7 +329,11 @@ def set_member(unit: Unit, container: Project | Space, user_name: str, role: Rol
     if role is not None and role not in RANKS:
         raise ParameterInvalid(f"role: {role!r} is not one of {', '.join(RANKS)}.")
     member = unit.rows.first(Membership, user_id=user.id, container_id=container.id)
-    unit.log("set member", container, user=user.name, role=role)
+    if member is not None and member.role == "admin" and role != "admin" and not unit.actor.whole:
+        others = unit.rows.count(Membership, container_id=container.id, role="admin")
+        if others == 1:
+            raise Conflict(f"{user.name} is the only admin of {container.name!r}. Make another member an admin first.")
+    unit.log("set member", container, name=container.name, user=user.name, role=role)
     if role is None:
         unit.rows.remove(Membership, user_id=user.id, container_id=container.id)
         return None
@@ -252,6 +348,15 @@ def members(unit: Unit, container: Project | Space) -> list[tuple[User, str]]:
     found = unit.rows.all(Membership, container_id=container.id)
     named = {u.id: u for u in unit.rows.all(User, id=[m.user_id for m in found])}
     return [(named[m.user_id], m.role) for m in found if m.user_id in named]
+
+
+def memberships(unit: Unit, user_id: str) -> list[tuple[Project | Space, str]]:
+    """The projects and spaces a user is in, with the role there."""
+    if user_id != unit.actor.user_id:
+        unit.need_studio_admin()
+    roles = {m.container_id: m.role for m in unit.rows.all(Membership, user_id=user_id)}
+    places: list[Project | Space] = [*unit.rows.all(Project, id=list(roles)), *unit.rows.all(Space, id=list(roles))]
+    return [(place, roles[place.id]) for place in places]
 
 
 def _own_end(unit: Unit) -> datetime | None:

@@ -7,10 +7,8 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from softprompt import catalogue
 from softprompt.config import Settings, StudioSettings
@@ -19,28 +17,15 @@ from softprompt.errors import SoftpromptError
 from softprompt.storage import queue
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
+from softprompt.studio.health import Finding
 from softprompt.supervisor import home, sockets
 from softprompt.supervisor.status import answers
 
-Verdict = Literal["ok", "warning", "wrong"]
 GIB = 2**30
 LITTLE_DISK, TOO_LITTLE_DISK = 5 * GIB, GIB // 2
 LITTLE_MEMORY = 2 * GIB
 CLOCK_SECONDS = 30.0
 MAIN = ("torch", "transformers", "safetensors", "fastapi", "uvicorn", "pydantic", "sqlalchemy", "alembic", "fsspec")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found.
-
-    Attributes:
-        words: what is; where something is wrong, what to do about it.
-    """
-
-    check: str
-    verdict: Verdict
-    words: str
 
 
 def examine(settings: StudioSettings, port: int, tls_port: int) -> list[Finding]:

@@ -52,8 +52,17 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests at hand are answered first."""
     from softprompt.app import create_app
+    from softprompt.supervisor.doctor import examine
 
-    asyncio.run(_serve(create_app(settings, backend), listeners, trust_proxy, lifeline))
+    app = create_app(settings, backend)
+    app.state.studio.examine = lambda: examine(settings, *_ports(listeners))
+    asyncio.run(_serve(app, listeners, trust_proxy, lifeline))
+
+
+def _ports(listeners: Listeners) -> tuple[int, int]:
+    """Of plain HTTP and TLS; 0 where nobody listens."""
+    plain, tls = (each.getsockname()[1] if each is not None else 0 for each in (listeners.plain, listeners.tls))
+    return plain, tls
 
 
 class _Server(uvicorn.Server):

@@ -8,7 +8,7 @@ from typing import Any
 
 import htpy as h
 
-from softprompt.ui.layout import Frame, csrf_field
+from softprompt.ui.layout import Frame, csrf_field, page
 
 
 def badge(state: str) -> h.Element:
@@ -129,3 +129,54 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return ""
+
+
+def until(moment: datetime | None, now: datetime | None = None, *, never: str = "never") -> h.Node:
+    """A moment to come in words, exactly on hover."""
+    if moment is None:
+        return never
+    seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+    exact = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    if seconds <= 0:
+        return h.time(datetime=moment.isoformat(), title=exact)[ago(moment, now)]
+    count, word = next(
+        ((round(seconds / length), word) for length, word in ((86400, "day"), (3600, "hour"), (60, "minute"))
+         if seconds >= length),
+        (round(seconds), "second"),
+    )  # fmt: skip
+    return h.time(datetime=moment.isoformat(), title=exact)[f"in {count} {word}{'' if count == 1 else 's'}"]
+
+
+def confirm(
+    frame: Frame,
+    words: str,
+    question: h.Node,
+    where: str,
+    *,
+    yes: str,
+    style: str = "quiet danger small",
+    fields: Mapping[str, str] | None = None,
+    label: str = "",
+) -> h.Element:
+    """For what cannot be undone: a button that first says what it will do. Works without scripts.
+
+    Args:
+        yes: words on the button that does it.
+        label: says more than `words` to those who hear the page.
+    """
+    return h.details(".confirm")[
+        h.summary(class_=f"button {style}", aria_label=label or None)[words],
+        h.div(".card.stack.tight")[h.p[question], action(frame, yes, where, style="danger", fields=fields)],
+    ]
+
+
+def no_permission(frame: Frame, title: str, needs: str, whom: Sequence[str]) -> str:
+    """A page that somebody may not see: what it needs, and who can give it."""
+    asked = ", ".join(whom[:-1]) + f" or {whom[-1]}" if len(whom) > 1 else "".join(whom)
+    card = h.div(".card.empty", data_part="no-permission")[
+        h.h2["This page is not for you yet"],
+        h.p[needs],
+        h.p["Ask ", h.strong[asked], "."] if asked else None,
+        button("Back to the start", "/"),
+    ]
+    return page(frame, title, card)

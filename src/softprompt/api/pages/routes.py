@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from softprompt.api.pages import data, deployments, home, lab, others, runs, static, tuning
+from softprompt.api.pages import (
+    account,
+    admin_audit,
+    admin_health,
+    admin_jobs,
+    admin_people,
+    admin_settings,
+    data,
+    deployments,
+    home,
+    lab,
+    others,
+    runs,
+    static,
+    tuning,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     static.router,
@@ -15,4 +30,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     deployments.router,
     lab.router,
     others.router,
+    account.router,
+    admin_people.router,
+    admin_jobs.router,
+    admin_health.router,
+    admin_settings.router,
+    admin_audit.router,
 )

@@ -1,0 +1,133 @@
+"""What was deleted and can still be brought back; purging it before its time. The daily cleaning is `maintenance`.
+
+A file or folder of the store goes with the next cleaning after the last row that names it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from softprompt.errors import Conflict, NameTaken, NotFound
+from softprompt.storage import cleaning, trash
+from softprompt.storage.tables import (
+    Dataset,
+    Deployment,
+    Evaluation,
+    Project,
+    PromptSession,
+    Space,
+    TunedPrompt,
+    TuningExperiment,
+    TuningRun,
+)
+from softprompt.storage.types import Base
+from softprompt.studio.access import Unit, called
+from softprompt.studio.maintenance import KEPT
+
+NOUNS: tuple[type[Base], ...] = (
+    Project, Space, TuningExperiment, TuningRun, TunedPrompt, Deployment, Dataset, Evaluation, PromptSession
+)  # fmt: skip
+"""What can be brought back before what is in it."""
+SHOWN = 100
+_NEEDS: dict[str, type[Base]] = {
+    "project_id": Project, "space_id": Space, "experiment_id": TuningExperiment, "dataset_id": Dataset,
+    "tuned_prompt_id": TunedPrompt, "prompt_session_id": PromptSession,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """Something that was deleted.
+
+    Attributes:
+        noun: what people call it.
+        goes_at: when the daily cleaning may take it for good.
+    """
+
+    id: str
+    noun: str
+    name: str
+    deleted_at: datetime
+    goes_at: datetime
+
+
+def waiting(unit: Unit) -> tuple[list[Deleted], dict[str, int]]:
+    """The newest of what was deleted, and how much there is of each noun."""
+    unit.need_studio_admin()
+    session = unit.rows.session
+    counts = {called(table): trash.count_hidden(session, table) for table in NOUNS}
+    rows = [row for table in NOUNS if counts[called(table)] for row in trash.hidden(session, table, SHOWN)]
+    rows.sort(key=lambda row: row.deleted_at, reverse=True)
+    return [_shown(row) for row in rows[:SHOWN]], {noun: count for noun, count in counts.items() if count}
+
+
+def bring_back(unit: Unit, noun: str, noun_id: str) -> Any:
+    """Undo a deletion. For whoever may delete it; the place it was in has to be there.
+
+    Raises:
+        Conflict: what it belongs to is deleted too.
+        NameTaken: something else has its name by now.
+    """
+    table = _table(noun)
+    row = unit.rows.get(table, noun_id, deleted=True)
+    if row is None or unit.role_in(row) == 0:
+        raise NotFound(f"There is no {noun} {noun_id!r} among what was deleted. It may have been purged.")
+    unit.require(row, "admin" if table in (Project, Space) else "editor")
+    any_row: Any = row
+    if any_row.deleted_at is None:
+        return row
+    for column, needed in _NEEDS.items():
+        key = getattr(any_row, column, None)
+        owner: Any = unit.rows.get(needed, key, deleted=True) if key else None
+        if owner is not None and owner.deleted_at is not None:
+            raise Conflict(f"{any_row.name!r} needs the {called(needed)} {owner.name!r}. Bring that back first.")
+    taken = None
+    if table in (Project, Space):
+        taken = unit.rows.first(table, name=any_row.name)
+    elif isinstance(any_row, Deployment) and any_row.serving_name:
+        taken = unit.rows.first(Deployment, serving_name=any_row.serving_name)
+    if taken is not None:
+        raise NameTaken(f"{any_row.name!r} cannot come back: another {noun} has its name by now. Rename that first.")
+    any_row.deleted_at = None
+    any_row.revision += 1
+    unit.rows.flush()
+    unit.log("bring back", row, name=any_row.name)
+    return row
+
+
+def purge_all(unit: Unit) -> dict[str, int]:
+    """Remove for good all that is deleted, whenever it was; how many of each noun."""
+    unit.need_studio_admin()
+    gone: dict[str, int] = {}
+    for table in reversed(NOUNS):
+        while rows := trash.hidden(unit.rows.session, table, SHOWN):
+            count = cleaning.remove_noun(unit.rows.session, table, [row.id for row in rows])
+            gone[called(table)] = gone.get(called(table), 0) + count
+    unit.log("purge", None, "deleted things", **{noun.replace(" ", "_"): count for noun, count in gone.items()})
+    return gone
+
+
+def purge_one(unit: Unit, noun: str, noun_id: str) -> None:
+    """Remove one deleted thing for good."""
+    unit.need_studio_admin()
+    table = _table(noun)
+    row: Any = unit.rows.get(table, noun_id, deleted=True)
+    if row is None or row.deleted_at is None:
+        raise NotFound(f"There is no {noun} {noun_id!r} among what was deleted.")
+    unit.log("purge", row, name=row.name)
+    cleaning.remove_noun(unit.rows.session, table, [row.id])
+
+
+def _table(noun: str) -> type[Base]:
+    found = next((table for table in NOUNS if called(table) == noun), None)
+    if found is None:
+        raise NotFound(f"noun: {noun!r} is nothing that can be deleted.")
+    return found
+
+
+def _shown(row: Any) -> Deleted:
+    return Deleted(
+        id=row.id, noun=called(type(row)), name=row.name, deleted_at=row.deleted_at, goes_at=row.deleted_at + KEPT
+    )
