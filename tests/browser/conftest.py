@@ -58,15 +58,15 @@ def runner() -> Iterator[LocalRunner]:
 def filled(
     tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[..., Path], runner: LocalRunner
 ) -> Iterator[Callable[..., Seeded]]:
-    """`filled("hostile", say)`: a studio with something of everything, made once for all tests that only look."""
+    """`filled("hostile", say, label)`: a studio with something of everything, made once for all that only look."""
     made: dict[str, Seeded] = {}
     with ExitStack() as stack:
 
-        def fill(name: str, say: Say = plain) -> Seeded:
+        def fill(name: str, say: Say = plain, label: str = "Service") -> Seeded:
             if name not in made:
                 folder = tmp_path_factory.mktemp(name) / "studio"
                 running = stack.enter_context(live_studio(folder, EchoBackend()))
-                made[name] = seed(running, session_of(running), tiny_folder(), runner, say)
+                made[name] = seed(running, session_of(running), tiny_folder(), runner, say, label)
             return made[name]
 
         yield fill

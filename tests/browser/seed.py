@@ -54,12 +54,23 @@ def plain(text: str) -> str:
     return text
 
 
-def seed(live: LiveStudio, session: dict[str, str], model: Path, runner: LocalRunner, say: Say = plain) -> Seeded:
-    """Fill a studio; two tuning runs and an evaluation are really made, with the model of that folder."""
+def seed(
+    live: LiveStudio,
+    session: dict[str, str],
+    model: Path,
+    runner: LocalRunner,
+    say: Say = plain,
+    label: str = "Service",
+) -> Seeded:
+    """Fill a studio; three tuning runs and an evaluation are really made, with the model of that folder.
+
+    Args:
+        label: one of the answers; a byte of it is a token of the tiny model, so it should not be long.
+    """
     made = Seeded(live, session)
     live.add_model(MODEL, model)
-    made.ids["model"] = MODEL
-    _data(made, say)
+    made.ids |= {"model": MODEL, "project": live.project.id}
+    _data(made, say, label)
     _finished(made, runner, say)
     with live.office.unit(SYSTEM) as unit:
         unit.actor = _admin(unit)
@@ -74,13 +85,16 @@ def _admin(unit: Unit) -> Actor:
     return Actor(user_id=user.id, name=user.name, admin=True)
 
 
-def _data(made: Seeded, say: Say) -> None:
+def _data(made: Seeded, say: Say, label: str) -> None:
     v1, v2 = (_examples(f"{name}.jsonl") for name in ("v1", "v2"))
     texts = {
-        "data": ("Complaints", _lines(v1[:60], say)),
-        "second": ("Complaints", _lines(v2[:60], say)),
-        "test": ("Complaints, test", _lines(_examples("test.jsonl")[:24], say)),
-        "bad": ("Broken file", _lines(v1[:12], say) + BROKEN + _lines([(say("one more"), "Service")], say)),
+        "data": ("Complaints", _lines(v1[:60], say, label)),
+        "second": ("Complaints", _lines(v2[:60], say, label)),
+        "test": ("Complaints, test", _lines(_examples("test.jsonl")[:12], say, label)),
+        "bad": (
+            "Broken file",
+            _lines(v1[:12], say, label) + BROKEN + _lines([("one more", "Service")], say, say("Service")),
+        ),
     }
     for key, (name, text) in texts.items():
         made.ids[key] = add_dataset(made.live, say(name), text)
@@ -101,9 +115,9 @@ def _examples(name: str) -> list[tuple[str, str]]:
     return [(row["input"], row["output"]) for row in rows]
 
 
-def _lines(rows: Sequence[tuple[str, str]], say: Say) -> str:
-    """The first ten of them as `say` has them; a label too, so that it reaches bars and tables."""
-    told = [(say(i), say(o)) if n < 10 else (i, o) for n, (i, o) in enumerate(rows)]
+def _lines(rows: Sequence[tuple[str, str]], say: Say, label: str) -> str:
+    """The first ten inputs as `say` has them, and some answers replaced by a label."""
+    told = [(say(i), label if n % 5 == 0 else o) if n < 10 else (i, o) for n, (i, o) in enumerate(rows)]
     return "".join(json.dumps({"input": i, "output": o}) + "\n" for i, o in told)
 
 
@@ -145,7 +159,7 @@ def _finished(made: Seeded, runner: LocalRunner, say: Say) -> None:
             model_id=MODEL,
             dataset_id=ids["test"],
             methods=["zero-shot", "baseline", ids["prompt"], ids["prompt of again"]],
-            settings={"limit": 8, "examples_dataset_id": ids["data"]},
+            settings={"limit": 4, "examples_dataset_id": ids["data"]},
         ).id
     do_jobs(live, runner, 1)
 

@@ -23,7 +23,7 @@ PAYLOAD = (
 
 @pytest.fixture
 def hostile(filled: Callable[..., Seeded]) -> Seeded:
-    return filled("hostile", lambda text: text + PAYLOAD)
+    return filled("hostile", lambda text: text + PAYLOAD, "A<img src=/ran onerror=window.ran=1>")
 
 
 def harmless(person: Person) -> None:
@@ -77,5 +77,6 @@ def test_names_and_lines_of_a_file_are_texts(hostile: Seeded, victim: Person) ->
         victim.page.locator("input[type=file]").first, {"name": name, "mimeType": "x/y", "buffer": rows.encode()}
     )
     victim.press("Load and check")
+    victim.page.wait_for_url("**/data/**")
     expect(victim.page.get_by_text("<script>").first).to_be_visible()
     harmless(victim)

@@ -21,7 +21,7 @@ LONG = " Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtenge
 
 @pytest.fixture
 def wordy(filled: Callable[..., Seeded]) -> Seeded:
-    return filled("wordy", lambda text: (text + LONG)[:190])
+    return filled("wordy", lambda text: (text + LONG)[:190], "Kundendienst" * 4)
 
 
 def test_long_names_stay_within_the_window(wordy: Seeded, person: Arrive) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ class Wire:
         self._target = _address(target)
         self._whole = True
         self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
@@ -40,7 +42,11 @@ class Wire:
 
     def close(self) -> None:
         self.cut()
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # else accept goes on waiting
         self._listening.close()
+        for thread in self._threads:
+            thread.join(5)
 
     def _accept(self) -> None:
         while True:
@@ -48,29 +54,29 @@ class Wire:
                 near, _ = self._listening.accept()
             except OSError:
                 return
-            if not self._whole:
-                near.close()
-                continue
-            try:
-                far = socket.create_connection(self._target, 5)
-            except OSError:
-                near.close()
-                continue
-            far.settimeout(None)
-            with self._lock:
-                self._open |= {near, far}
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+            thread = threading.Thread(target=self._serve, args=(near,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while piece := source.recv(65536):
-                sink.sendall(piece)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            with self._lock:
-                self._open.discard(end)
+    def _serve(self, near: socket.socket) -> None:
+        """One connection, both ways, until either end is done."""
+        with near, contextlib.suppress(OSError):
+            if not self._whole:
+                return
+            with socket.create_connection(self._target, 5) as far:
+                ends = {near: far, far: near}
+                with self._lock:
+                    self._open |= set(ends)
+                try:
+                    while True:
+                        for source in select.select(list(ends), [], [])[0]:
+                            piece = source.recv(65536)
+                            if not piece:
+                                return
+                            ends[source].sendall(piece)
+                finally:
+                    with self._lock:
+                        self._open -= set(ends)
 
 
 def _address(url: str) -> tuple[str, int]:
