@@ -44,7 +44,7 @@ def test_an_answer_with_every_number(ask: Ask) -> None:
     tokens = result.pop("tokens")
     assert result == {
         "output": "IT HUMS", "input_tokens": 2, "virtual_tokens": 3, "generated_tokens": 3, "stop_reason": "eos_token",
-        "confidence": 0.5, "seed": None, "cut": False, "way": "text", "labels": [],
+        "confidence": 0.5, "seed": None, "cut": False, "way": "text", "seconds": None, "labels": [],
     }  # fmt: skip
     assert tokens[0] == {"text": "IT", "logprob": -0.25, "rank": 1, "top": [["other", -3.0]]}
     assert "tokens" not in ask("/api/generate", deployment="routing", input="it hums").json()["results"][0]

@@ -20,6 +20,7 @@ from softprompt.serving.jobs import Desk
 from softprompt.serving.meters import Meters
 from softprompt.serving.prompts import Prompts
 from softprompt.serving.protocol import Event, Failed
+from softprompt.serving.threads import Joinable, Launch
 from softprompt.serving.turns import Limits, Turns, over, shown, too_late
 
 if TYPE_CHECKING:
@@ -52,12 +53,12 @@ class Batcher:
         self._news = threading.Condition()
         self._stopping: float | None = None
         self._ended: deque[float] = deque(maxlen=64)
-        self._thread = threading.Thread(target=self._run, name=f"batcher {model_id}", daemon=True)
+        self._thread: Joinable | None = None
         meters.watch(model_id, self.waiting, self.running)
 
     # --- from other threads -------------------------------------------------------------------------------------------
-    def start(self) -> None:
-        self._thread.start()
+    def start(self, launch: Launch) -> None:
+        self._thread = launch(self._run, f"batcher {self.model_id}")
 
     def submit(self, call: Call) -> None:
         """Let a call wait for its turn; raises `Busy` if too many do."""
@@ -88,7 +89,8 @@ class Batcher:
         return True
 
     def join(self, timeout: float) -> None:
-        self._thread.join(timeout)
+        if self._thread is not None:
+            self._thread.join(timeout)
 
     @property
     def state(self) -> str:

@@ -22,12 +22,14 @@ class Call:
         work: what was asked.
         tell: takes each event; called from the model's thread.
         came: when it came, by the monotonic clock.
+        begun: when the model began with it, by the performance counter.
         cancelled: set by whoever asked when nobody waits any more.
     """
 
     work: Work
     tell: Callable[[Event], None]
     came: float = field(default_factory=time.monotonic)
+    begun: float | None = None
     cancelled: bool = False
 
     @property
@@ -63,8 +65,9 @@ class Job:
     scored: Prepared | None = None
 
 
-def done(answer: Answer, way: Way) -> Done:
+def done(answer: Answer, job: Job) -> Done:
     """The engine's answer as it goes over the wire."""
+    begun = job.call.begun
     return Done(
         output=answer.output,
         input_tokens=answer.input_tokens,
@@ -76,5 +79,6 @@ def done(answer: Answer, way: Way) -> Done:
         cut=answer.cut,
         labels=answer.labels,
         tokens=tuple(TokenDetail(token.text, token.logprob, token.rank, token.top) for token in answer.tokens),
-        way=way,
+        way=job.way,
+        seconds=None if begun is None else time.perf_counter() - begun,
     )

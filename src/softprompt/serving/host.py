@@ -21,6 +21,7 @@ from softprompt.serving.meters import Meters
 from softprompt.serving.models import Load, Models, load_local
 from softprompt.serving.prompts import Fetch, Prompts
 from softprompt.serving.protocol import Event, Failed, Piece, Target, Tokens, Work
+from softprompt.serving.threads import Launch, spawn
 from softprompt.serving.turns import Limits
 
 GIB = 2**30
@@ -63,12 +64,12 @@ class HostSettings:
 class Host:
     """Answers work with the models of this process; a `Backend`."""
 
-    def __init__(self, settings: HostSettings, load: Load = load_local) -> None:
+    def __init__(self, settings: HostSettings, load: Load = load_local, launch: Launch = spawn) -> None:
         self.meters = Meters()
         self._begun = time.time()
         self._prompts = Prompts(settings.fetch, settings.prompt_bytes, self.meters)
         limits = Limits(settings.max_rows, settings.queue, settings.places)
-        self._models = Models(load, settings.model_bytes, self._prompts, limits, self.meters)
+        self._models = Models(load, settings.model_bytes, self._prompts, limits, self.meters, launch)
         self._settings = settings
         self._tokenizers: dict[str, Any] = {}
         self._counting = asyncio.Lock()

@@ -14,6 +14,7 @@ from softprompt.engine.sources import resolve
 from softprompt.serving.batcher import Batcher
 from softprompt.serving.meters import Meters
 from softprompt.serving.prompts import Prompts
+from softprompt.serving.threads import Launch, spawn
 from softprompt.serving.turns import Limits
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ def load_local(model_id: str) -> Backbone:
 class Models:
     """The loaded models, within a budget of bytes. For several threads."""
 
-    def __init__(self, load: Load, budget: int, prompts: Prompts, limits: Limits, meters: Meters) -> None:
+    def __init__(
+        self, load: Load, budget: int, prompts: Prompts, limits: Limits, meters: Meters, launch: Launch = spawn
+    ) -> None:
+        self._launch = launch
         self._load, self._budget, self._prompts = load, budget, prompts
         self._limits, self._meters = limits, meters
         self._batchers: dict[str, Batcher] = {}
@@ -52,7 +56,7 @@ class Models:
                 del self._batchers[name]
                 self._meters.unwatch(name)
             made = self._batchers[model_id] = Batcher(model_id, self._bring, self._prompts, self._limits, self._meters)
-            made.start()
+            made.start(self._launch)
             return made
 
     def batchers(self) -> list[Batcher]:

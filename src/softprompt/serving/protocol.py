@@ -114,6 +114,7 @@ class Done:
         labels: known answers with their probabilities, the likeliest first, where they were compared.
         tokens: details of each token, where that was asked.
         way: how the answer was found.
+        seconds: from the moment the model began with it to the answer; None where the server does not tell.
     """
 
     kind: ClassVar[str] = "done"
@@ -128,6 +129,7 @@ class Done:
     labels: tuple[tuple[str, float], ...] = ()
     tokens: tuple[TokenDetail, ...] = ()
     way: Way = "text"
+    seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

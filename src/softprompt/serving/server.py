@@ -32,6 +32,7 @@ from softprompt.errors import SoftpromptError, Unauthenticated, UsageError
 from softprompt.serving.backend import Backend
 from softprompt.serving.host import Host, HostSettings
 from softprompt.serving.protocol import Event, Failed, Target, dump, parse_work
+from softprompt.serving.threads import Launch, MainThread
 
 STOP_SECONDS = 5.0
 """Time that rows get to come to their end when the host is stopped."""
@@ -45,9 +46,11 @@ def serve(settings: HostSettings) -> None:
     # Asyncio does this for sockets of its own only; without it each answer waits 40 ms for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     note = settings.data_dir / FILE
-    server = _Server(settings, note, listener.getsockname()[1])
+    main = MainThread()
+    server = _Server(settings, note, listener.getsockname()[1], main.launch)
     try:
-        server.run(sockets=[listener])
+        with server.capture_signals():
+            main.beside(lambda: server.run(sockets=[listener]), "http")
     finally:
         listener.close()
         note.unlink(missing_ok=True)
@@ -165,8 +168,8 @@ def _refusal(error: SoftpromptError) -> Response:
 class _Server(uvicorn.Server):
     """Uvicorn that tells where it listens, and lets rows end before it ends."""
 
-    def __init__(self, settings: HostSettings, note: Path, port: int) -> None:
-        self._settings, self._note, self._port = settings, note, port
+    def __init__(self, settings: HostSettings, note: Path, port: int, launch: Launch) -> None:
+        self._settings, self._note, self._port, self._launch = settings, note, port, launch
         self._backend: Any = None
         config = uvicorn.Config(
             self._made,
@@ -185,7 +188,7 @@ class _Server(uvicorn.Server):
 
             self._backend = VllmBackend(self._settings.vllm, self._settings.fetch, key=self._settings.vllm_key)
             return make_app(self._backend, self._settings.secret, lambda: b"")
-        self._backend = host = Host(self._settings)
+        self._backend = host = Host(self._settings, launch=self._launch)
         host.preload()
         return make_app(host, self._settings.secret, host.meters.page)
 

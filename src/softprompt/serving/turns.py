@@ -212,12 +212,13 @@ class Turns:
         self._meters.passed(self._name, part, len(jobs), time.perf_counter() - begun)
         now = time.monotonic()
         for job in jobs:
+            job.call.begun = begun
             self._meters.waited(self._name, now - job.call.came)
 
     def _finish(self, job: Job, answer: Answer) -> None:
         for kind in ("input", "virtual", "generated"):
             self._meters.tokens(self._name, kind, getattr(answer, f"{kind}_tokens"))
-        self._end(job.call, done(answer, job.way), answer.stop_reason)
+        self._end(job.call, done(answer, job), answer.stop_reason)
 
     def _fail(self, call: Call, error: Exception) -> None:
         told = shown(error, f"a request to {self._name} failed")

@@ -23,7 +23,6 @@ from softprompt.config import STATE_FILE
 from softprompt.errors import SoftpromptError
 from softprompt.params import GenerateConfig
 from softprompt.serving.protocol import MOST_DETAILS, Done, Way
-from softprompt.storage.tables import Deployment
 from softprompt.storage.types import now
 from softprompt.studio import deployments, snippets
 from softprompt.studio.access import Unit, iso
@@ -162,7 +161,8 @@ class Token(TypedDict):
 
 
 class Result(TypedDict):
-    """An answer. `confidence` is the probability of the whole answer; `labels` stand where they were compared."""
+    """An answer. `confidence` is the probability of the whole answer, `seconds` the time that the model worked on it;
+    `labels` stand where they were compared."""
 
     output: str
     input_tokens: int
@@ -173,6 +173,7 @@ class Result(TypedDict):
     seed: int | None
     cut: bool
     way: str
+    seconds: float | None
     labels: list[Label]
     tokens: NotRequired[list[Token]]
 
@@ -246,16 +247,18 @@ def deployment_snippets(
         return {"deployment_id": row.id, "serving_name": row.serving_name, "snippets": code}
 
 
-def snippets_of(request: Request, deployment: Deployment) -> dict[str, str]:
-    """The same by the name of the client, for pages."""
-    with unit_of(request, write=False, need="viewer") as unit:
-        return {each["client"]: each["code"] for each in _snippets(request, unit, deployment.id, None)}
+def snippets_of(request: Request, unit: Unit, deployment_id: str) -> list[snippets.Snippet]:
+    """The same for pages."""
+    return _snippets(request, unit, deployment_id, None)
+
+
+def secure_url_of(request: Request, tls_port: int | None = None) -> str:
+    """The address of this studio with TLS."""
+    return snippets.tls_url(str(request.base_url), tls_port or _tls_port(studio_of(request).settings.data_dir))
 
 
 def _snippets(request: Request, unit: Unit, deployment_id: str, tls_port: int | None) -> list[snippets.Snippet]:
-    url = str(request.base_url)
-    secure_url = snippets.tls_url(url, tls_port or _tls_port(studio_of(request).settings.data_dir))
-    return snippets.of(unit, deployment_id, url=url, secure_url=secure_url)
+    return snippets.of(unit, deployment_id, url=str(request.base_url), secure_url=secure_url_of(request, tls_port))
 
 
 def _tls_port(data_dir: Path) -> int | None:
