@@ -159,11 +159,13 @@ def _fill(studio: LiveStudio) -> dict[str, str]:
                 dataset_id=dataset.id, report=f"# {MARK}",
             )
         )  # fmt: skip
+        job = unit.rows.add(Job(kind="tune", subject_id=run.id, project_id=project.id, state="completed"))
         key = people.create_key(unit, f"{MARK} key")[0]
         return {
             "project_id": project.id, "space_id": space.id, "dataset_id": dataset.id, "asset_id": dataset.id,
             "experiment_id": experiment.id, "run_id": run.id, "training_id": run.id, "prompt_id": prompt.id,
             "deployment_id": deployment.id, "deployment": deployment.id, "session_id": session.id,
+            "container_id": project.id, "job_id": job.id, "name": "softprompt-20260102-030405.zip",
             "evaluation_id": evaluation.id, "key_id": key.id, "user_id": admin.id, "user": "reader",
             "model_id": f"{MARK}-live", "serving": f"{MARK}-live",
         }  # fmt: skip

@@ -108,7 +108,7 @@ def _named(unit: Unit, entries: Sequence[AuditEntry]) -> list[Line]:
             Line(
                 id=entry.id,
                 at=entry.at,
-                user=users.get(entry.user_id or "", entry.user_id or "the studio itself"),
+                user=users.get(entry.user_id or "", entry.user_id or "the studio"),
                 key=keys.get(entry.key_id or "", entry.key_id or ""),
                 action=entry.action,
                 noun=entry.noun,

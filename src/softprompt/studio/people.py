@@ -373,7 +373,10 @@ def _session(unit: Unit, user: User) -> SignedIn:
     secret, csrf = new_secret(), new_secret()
     expires: datetime = now() + SESSION_LIFE
     unit.rows.add(BrowserSession(digest=digest(secret), user_id=user.id, csrf=csrf, expires_at=expires))
+    # Whoever comes in does so themselves, although nobody is known before.
+    before, unit.actor = unit.actor, Actor(user_id=user.id, name=user.name, request_id=unit.actor.request_id)
     unit.log("sign in", user, name=user.name)
+    unit.actor = before
     return SignedIn(secret, csrf, user)
 
 

@@ -70,14 +70,14 @@ def _places(settings: StudioSettings) -> list[Setting]:
     found = [
         Setting(
             "Data folder", str(settings.data_dir), "Logs, uploads on their way, the certificate, backups.",
-            "given at the start", "--data-dir or SOFTPROMPT_DATA_DIR, then start again",
+            "given at the start", "--data-dir or SOFTPROMPT_DATA_DIR",
         )
     ]  # fmt: skip
     for name, value, usual, option, help in rows:
         source = "default: in the data folder" if value == usual else "given at the start"
         variable = f"SOFTPROMPT_{option.upper().replace('-', '_')}"
         shown = without_password(value)
-        found.append(Setting(name, shown, help, source, f"--{option} or {variable}; move it with a backup"))
+        found.append(Setting(name, shown, help, source, f"--{option} or {variable}"))
     return found
 
 
@@ -87,9 +87,9 @@ def _limits(limits: Limits) -> list[Setting]:
     for each in fields(Limits):
         title, help = LIMITS[each.name]
         variable = f"SOFTPROMPT_MAX_{each.name.upper()}"
-        source = f"environment: {variable}" if each.name in given else "default"
+        source = "the environment" if each.name in given else "default"
         value = _shown(each.name, getattr(limits, each.name))
-        found.append(Setting(title, value, help, source, f"set {variable}, then start again"))
+        found.append(Setting(title, value, help, source, variable))
     return found
 
 

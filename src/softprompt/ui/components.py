@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import htpy as h
@@ -147,6 +148,25 @@ def until(moment: datetime | None, now: datetime | None = None, *, never: str = 
     return h.time(datetime=moment.isoformat(), title=exact)[f"in {count} {word}{'' if count == 1 else 's'}"]
 
 
+def folding(head: Sequence[tuple[str, bool]], rows: Sequence[Sequence[h.Node]], label: str) -> h.Element:
+    """A table whose rows become cards on narrow screens, each cell beside its heading; head as in `table`."""
+
+    def cell(column: int, content: h.Node) -> h.Element:
+        words, number = head[column]
+        return h.td(".num" if number else "", role="cell", data_label=words or None)[h.div[content]]
+
+    cells = [
+        h.th(".num" if number else "", scope="col", role="columnheader")[words] if words else h.td(role="cell")
+        for words, number in head
+    ]
+    body = [h.tr(role="row")[[cell(i, content) for i, content in enumerate(row)]] for row in rows]
+    return h.div(".scroll", tabindex="0", role="region", aria_label=label)[
+        h.table(".folding", role="table")[
+            h.thead(role="rowgroup")[h.tr(role="row")[cells]], h.tbody(role="rowgroup")[body]
+        ]
+    ]
+
+
 def confirm(
     frame: Frame,
     words: str,
@@ -158,15 +178,23 @@ def confirm(
     fields: Mapping[str, str] | None = None,
     label: str = "",
 ) -> h.Element:
-    """For what cannot be undone: a button that first says what it will do. Works without scripts.
+    """For what cannot be undone: a button that first says what it will do. The browser opens it, without scripts.
 
     Args:
         yes: words on the button that does it.
         label: says more than `words` to those who hear the page.
     """
-    return h.details(".confirm")[
-        h.summary(class_=f"button {style}", aria_label=label or None)[words],
-        h.div(".card.stack.tight")[h.p[question], action(frame, yes, where, style="danger", fields=fields)],
+    mark = f"ask-{sha256(f'{where} {sorted((fields or {}).items())}'.encode()).hexdigest()[:12]}"
+    hide = {"popovertarget": mark, "popovertargetaction": "hide"}
+    return h.div(".confirm")[
+        h.button(class_=f"button {style}", type="button", popovertarget=mark, aria_label=label or None)[words],
+        h.div(".card.stack.tight.ask", id=mark, popover=True, role="dialog", aria_label=label or words)[
+            h.p[question],
+            h.div(".row")[
+                action(frame, yes, where, style="danger", fields=fields),
+                h.button(".button.quiet", type="button", autofocus=True, **hide)["Leave it"],
+            ],
+        ],
     ]
 
 

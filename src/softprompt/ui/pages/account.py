@@ -10,7 +10,7 @@ import htpy as h
 
 from softprompt.storage.people import ApiKey, BrowserSession
 from softprompt.storage.types import now
-from softprompt.ui.components import action, badge, code, confirm, empty, field, notice, select, table, until, when
+from softprompt.ui.components import action, badge, code, confirm, empty, field, folding, notice, select, until, when
 from softprompt.ui.layout import Frame, csrf_field, page
 
 ROLES = (
@@ -103,13 +103,13 @@ def _keys(frame: Frame, shown: Account) -> h.Element:
         words = "Programs sign in with keys: a notebook, a pipeline, your application. Make the first one on this page."
         return empty("No API key yet", words)
     rows = [
-        [_named(key), key.role, _where(key, shown), when(key.last_used_at), _end(key), _revoke(frame, key)]
+        [_named(key), _may(key, shown), when(key.last_used_at), until(key.expires_at), _revoke(frame, key)]
         for key in working
     ]
-    head = (("Key", False), ("Role", False), ("Works in", False), ("Last used", False), ("Expires", False), ("", False))
+    head = (("Key", False), ("Role", False), ("Last used", False), ("Expires", False), ("", False))
     return h.section(".card.flush", data_part="keys")[
         h.div(".title")[h.h2["API keys"], h.span(".faint.small")[f"{len(working)} in use"]],
-        table(head, rows, "API keys") if rows else h.p(".pad.muted")["No key works now. Make a new one."],
+        folding(head, rows, "API keys") if rows else h.p(".pad.muted")["No key works now. Make a new one."],
         _gone(gone, shown) if gone else None,
     ]
 
@@ -121,20 +121,17 @@ def _gone(keys: Sequence[ApiKey], shown: Account) -> h.Element:
     ]
     count = f"{len(keys)} key{'s' if len(keys) > 1 else ''} that work{'' if len(keys) > 1 else 's'} no longer"
     head = (("Key", False), ("State", False), ("Since", False), ("Last used", False))
-    return h.details(".more")[h.summary[count], table(head, rows, "Keys that work no longer")]
+    return h.details(".more")[h.summary[count], folding(head, rows, "Keys that work no longer")]
 
 
 def _named(key: ApiKey) -> h.Node:
     return [h.strong[key.name], h.div(".sub")[h.code[f"{key.prefix}…"], " made ", when(key.created_at)]]
 
 
-def _where(key: ApiKey, shown: Account) -> str:
+def _may(key: ApiKey, shown: Account) -> h.Node:
     bound = key.project_id or key.space_id
-    return shown.places.get(bound, "a place that is gone") if bound else "all you may"
-
-
-def _end(key: ApiKey) -> h.Node:
-    return until(key.expires_at)
+    where = f"only in {shown.places.get(bound, 'a place that is gone')}" if bound else "wherever you may"
+    return [key.role.capitalize(), h.div(".sub")[where]]
 
 
 def _revoke(frame: Frame, key: ApiKey) -> h.Element:
@@ -210,11 +207,8 @@ def _sessions(frame: Frame, shown: Account) -> h.Element:
         h.li(".row.apart")[
             h.div[
                 h.strong["This browser" if session.digest == shown.current else "Another browser"],
-                h.div(".sub.faint.small")[
-                    "signed in ", when(session.created_at), " · ends ", until(session.expires_at)
-                ],
+                h.div(".sub.faint.small")["Signed in ", when(session.created_at), ", ends ", until(session.expires_at)],
             ],
-            badge("ready") if session.digest == shown.current else None,
         ]
         for session in shown.sessions
     ]
@@ -223,10 +217,10 @@ def _sessions(frame: Frame, shown: Account) -> h.Element:
         action(frame, "Sign out everywhere else", "/account/sessions/end", fields={"which": "others"})
         if others
         else None,
-        action(frame, "Sign out everywhere", "/account/sessions/end", style="quiet", fields={"which": "all"}),
+        action(frame, "Sign out everywhere", "/account/sessions/end", fields={"which": "all"}),
     ]
     return h.section(".card.stack.tight", data_part="sessions")[
         h.h2["Browsers that are signed in"],
-        h.ul(".list-plain.lines")[rows] if rows else h.p(".muted")["None: you are here with an API key."],
+        h.ul(".list-plain.lines", role="list")[rows] if rows else h.p(".muted")["None: you are here with an API key."],
         ends if rows else None,
     ]

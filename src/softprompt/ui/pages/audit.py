@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import htpy as h
 
 from softprompt.studio.audit import Line
-from softprompt.ui.components import empty, field, notice, select, table
+from softprompt.ui.components import empty, field, folding, notice, select
 from softprompt.ui.layout import Frame, page
 
 HERE = "/admin/audit"
@@ -85,7 +85,7 @@ def _list(lines: Sequence[Line], chosen: Mapping[str, str], total: int, followin
     head = (("When (UTC)", False), ("Who", False), ("Did", False), ("Where", False), ("More", False))
     return h.section(".card.flush", data_part="log")[
         h.div(".title")[h.h2[f"{total:,} {'entry' if total == 1 else 'entries'}"]],
-        table(head, rows, "Audit log"),
+        folding(head, rows, "Audit log"),
         h.p(".pad")[h.a(href=following)["Older entries"]] if following else None,
     ]
 
@@ -100,7 +100,7 @@ def _who(line: Line) -> h.Node:
 
 def _did(line: Line) -> h.Node:
     done = PAST.get(line.action, line.action)
-    if line.action in ("sign in", "sign out") and line.name == line.user:
+    if line.action in ("sign in", "sign out") and line.name in ("", line.user):
         return done
     called = line.name or line.noun_id[:8]
     link = PLACES.get(line.noun)

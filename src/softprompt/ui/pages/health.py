@@ -10,7 +10,7 @@ import htpy as h
 
 from softprompt.studio.health import Disk, Finding, Health, Process
 from softprompt.studio.queue import Overview
-from softprompt.ui.components import badge, code, empty, meter, size, table, when
+from softprompt.ui.components import badge, code, empty, folding, meter, size, when
 from softprompt.ui.layout import Frame, page
 
 HERE = "/admin/health"
@@ -42,8 +42,8 @@ def health(frame: Frame, shown: Health, serving: Serving, queue: Overview, findi
 def live(shown: Health, serving: Serving, queue: Overview) -> h.Element:
     return h.div(".stack", data_part="live", data_from=f"{HERE}/live", data_every="5000")[
         _verdict(shown, serving, queue),
-        h.div(".split.even")[_processes(shown), _serving(serving)],
-        _workers(queue),
+        _serving(serving),
+        h.div(".split.even")[_processes(shown), _workers(queue)],
     ]
 
 
@@ -99,16 +99,17 @@ def _processes(shown: Health) -> h.Element:
         [_called(each), _state(each.state), str(each.restarts) if each.restarts else h.span(".faint")["–"]]
         for each in shown.processes
     ]
-    alone = (
-        "This studio was not started by `softprompt up`; whoever started its processes watches over them. Workers that "
-        "are alive stand below."
-    )
+    alone = [
+        "This studio was not started by ",
+        h.code["softprompt up"],
+        "; whoever started its processes watches over them.",
+    ]
     head = (("Process", False), ("State", False), ("Restarts", True))
     return h.section(".card.flush", data_part="processes")[
         h.div(".title")[
             h.h2["Processes"], h.span(".faint.small")["up since ", when(shown.started)] if shown.started else None
         ],
-        table(head, rows, "Processes") if rows else h.p(".pad.muted")[alone],
+        folding(head, rows, "Processes") if rows else h.p(".pad.muted")[alone],
     ]
 
 
@@ -135,10 +136,10 @@ def _serving(serving: Serving) -> h.Element:
     rows = [
         [_model(each), f"{each.get('running', 0):,}", f"{each.get('waiting', 0):,}", _batch(each)] for each in models
     ]
-    head = (("Loaded model", False), ("Running", True), ("Waiting", True), ("Batch", True))
+    head = (("Loaded model", False), ("Running", True), ("Waiting", True), ("Rows a pass", True))
     none = "No model is loaded yet. One is loaded when it is asked for the first time; that takes a few seconds."
     return h.section(".card.flush", data_part="serving")[
-        title, table(head, rows, "Loaded models") if rows else h.p(".pad.muted")[none], _prompts(told.get("prompts"))
+        title, folding(head, rows, "Loaded models") if rows else h.p(".pad.muted")[none], _prompts(told.get("prompts"))
     ]
 
 
@@ -152,7 +153,8 @@ def _batch(told: Mapping[str, Any]) -> h.Node:
     batch = told.get("batch") or {}
     if not batch.get("passes"):
         return h.span(".faint")["–"]
-    return [f"{batch['rows'] / batch['passes']:.1f}", h.div(".sub")["rows a pass"]]
+    most = f"{batch['largest']:,} at most" if batch.get("largest") else None
+    return [f"{batch['rows'] / batch['passes']:.1f}", h.div(".sub")[most] if most else None]
 
 
 def _prompts(told: Any) -> h.Node:
@@ -178,7 +180,7 @@ def _workers(queue: Overview) -> h.Element:
     waits = f"{queue.counts['queued']:,} waiting, {queue.counts['running']:,} at work"
     return h.section(".card.flush", data_part="workers")[
         h.div(".title")[h.h2["Workers"], h.a(".small", href="/admin/jobs")[waits]],
-        table(head, rows, "Workers") if rows else h.p(".pad.muted")["No worker is alive."],
+        folding(head, rows, "Workers") if rows else h.p(".pad.muted")["No worker is alive."],
     ]
 
 
@@ -212,8 +214,8 @@ def checks(findings: Sequence[Finding]) -> h.Element:
             empty("No checks here", "Run them at the terminal of the machine:", code("softprompt doctor"))
         ]
     return h.section("#checks.card.flush", data_part="checks")[
-        h.div(".title")[h.h2["Checks"], h.span(".faint.small")[f"as `softprompt doctor` makes them: {told}"]],
-        table(head, rows, "Checks"),
+        h.div(".title")[h.h2["Checks"], h.span(".faint.small")[f"{told}, as the command softprompt doctor finds it"]],
+        folding(head, rows, "Checks"),
     ]
 
 

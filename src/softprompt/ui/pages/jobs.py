@@ -9,7 +9,7 @@ import htpy as h
 
 from softprompt.storage.work import WorkerRow
 from softprompt.studio.queue import MOST_PRIORITY, Overview, Seen, waits_for
-from softprompt.ui.components import action, badge, confirm, empty, facts, lasting, meter, notice, table, when
+from softprompt.ui.components import action, badge, confirm, empty, facts, folding, lasting, meter, notice, when
 from softprompt.ui.layout import Frame, csrf_field, page
 
 HERE = "/admin/jobs"
@@ -87,7 +87,7 @@ def _running(frame: Frame, shown: Overview) -> h.Element:
     head = (("Job", False), ("Progress", False), ("Held by", False), ("Began", False), ("", False))
     return h.section(".card.flush", data_part="running")[
         h.div(".title")[h.h2["At work"]],
-        table(head, rows, "Jobs at work") if rows else h.p(".pad.muted")["Nothing is at work."],
+        folding(head, rows, "Jobs at work") if rows else h.p(".pad.muted")["Nothing is at work."],
     ]
 
 
@@ -148,7 +148,7 @@ def _waiting(frame: Frame, shown: Overview) -> h.Element:
             h.h2["Waiting"],
             h.span(".faint.small")["Larger priority first, then the project with the least at work, then age"],
         ],
-        table(head, rows, "Jobs that wait") if rows else h.p(".pad.muted")["Nothing waits."],
+        folding(head, rows, "Jobs that wait") if rows else h.p(".pad.muted")["Nothing waits."],
         h.p(".pad.faint.small")[f"and {more:,} more"] if more > 0 else None,
     ]
 
@@ -192,7 +192,7 @@ def _workers(shown: Overview) -> h.Element:
     head = (("Worker", False), ("Device", False), ("Does", False), ("Sign of life", False), ("Since", False))
     return h.section(".card.flush", data_part="workers")[
         h.div(".title")[h.h2["Workers"]],
-        table(head, rows, "Workers that are alive") if rows else h.p(".pad.muted")["No worker is alive."],
+        folding(head, rows, "Workers that are alive") if rows else h.p(".pad.muted")["No worker is alive."],
     ]
 
 
@@ -223,7 +223,7 @@ def _over(over: Sequence[Seen], state: str, counts: dict[str, int], following: s
     )
     return h.section("#over.card.flush", data_part="over")[
         h.div(".title")[h.h2["Over"], h.nav(".tabs", aria_label="Which")[tabs]],
-        table(head, rows, "Jobs that are over") if rows else nothing,
+        folding(head, rows, "Jobs that are over") if rows else nothing,
         h.p(".pad")[h.a(href=following)["Older ones"]] if following else None,
     ]
 

@@ -10,7 +10,7 @@ import htpy as h
 
 from softprompt.storage.people import ApiKey, User
 from softprompt.storage.types import now
-from softprompt.ui.components import action, badge, code, confirm, empty, field, notice, select, table, until, when
+from softprompt.ui.components import action, badge, code, confirm, empty, field, folding, notice, select, until, when
 from softprompt.ui.layout import Frame, csrf_field, page
 
 ROLES = (
@@ -18,6 +18,7 @@ ROLES = (
     ("editor", "Editor: tunes and deploys"),
     ("admin", "Admin: decides who may"),
 )
+SHORT = (("viewer", "Viewer"), ("editor", "Editor"), ("admin", "Admin"))
 PEOPLE = (("/admin/people", "People"),)
 
 
@@ -79,7 +80,7 @@ def people(
     given: Mapping[str, str] | None = None,
 ) -> str:
     """Everybody who may come in."""
-    finder = h.form(".row", method="get", role="search")[
+    finder = h.form(".row.nowrap", method="get", role="search")[
         h.input(
             type="search", name="search", value=search, placeholder="Find a name", aria_label="Find people by name"
         ),
@@ -138,7 +139,7 @@ def _list(found: Sequence[Person], search: str, following: str | None) -> h.Elem
     head = (("Name", False), ("Roles", False), ("State", False), ("Last here", False))
     return h.section(".card.flush", data_part="people")[
         h.div(".title")[h.h2["Who may come in"]],
-        table(head, rows, "People"),
+        folding(head, rows, "People"),
         h.p(".pad")[h.a(href=following)["More people"]] if following else None,
     ]
 
@@ -228,10 +229,10 @@ def _memberships(frame: Frame, user: User, places: Sequence[Place], roles: Mappi
     rows: list[list[h.Node]] = [
         [
             [h.a(".strong", href=f"/members/{place.id}")[place.name], h.div(".sub")[place.noun]],
-            h.form(".row", method="post", action=where)[
+            h.form(".row.nowrap", method="post", action=where)[
                 csrf_field(frame),
                 h.input(type="hidden", name="place", value=place.id),
-                select("role", ROLES, roles[place.id], aria_label=f"Role in {place.name}", class_="short"),
+                select("role", SHORT, roles[place.id], aria_label=f"Role in {place.name}", class_="short"),
                 h.button(".button.small")["Change"],
             ],
             action(frame, "Remove", where, style="quiet small", fields={"place": place.id, "role": ""}),
@@ -249,7 +250,7 @@ def _memberships(frame: Frame, user: User, places: Sequence[Place], roles: Mappi
     head = (("Project or space", False), ("Role", False), ("", False))
     return h.section(".card.flush", data_part="roles")[
         h.div(".title")[h.h2["Roles"]],
-        table(head, rows, f"Roles of {user.name}") if rows else h.p(".pad.muted")["In no project or space yet."],
+        folding(head, rows, f"Roles of {user.name}") if rows else h.p(".pad.muted")["In no project or space yet."],
         adding if free else None,
     ]
 
@@ -273,7 +274,7 @@ def _keys(frame: Frame, keys: Sequence[ApiKey]) -> h.Element:
     head = (("Key", False), ("Role", False), ("Last used", False), ("Expires", False), ("", False))
     return h.section(".card.flush", data_part="keys")[
         h.div(".title")[h.h2["API keys"], h.span(".faint.small")[f"{len(rows)} in use"]],
-        table(head, rows, "API keys") if rows else h.p(".pad.muted")["No key that works."],
+        folding(head, rows, "API keys") if rows else h.p(".pad.muted")["No key that works."],
     ]
 
 
@@ -303,7 +304,8 @@ def _way_in(frame: Frame, shown: Person, sessions: int, own: bool, only_admin: b
             h.p["Since ", when(user.disabled_at), ". Password, keys and roles are kept, and open nothing."],
             action(frame, "Let in again", f"{where}/enable", style="primary"),
         ]
-    browsers = f"{sessions} browser{'' if sessions == 1 else 's'} signed in."
+    signed = f"{sessions} browser{'' if sessions == 1 else 's'} signed in."
+    browsers = signed if sessions else "No browser is signed in."
     reset = confirm(
         frame, "New sign-in link", "The password stops working now, browsers are signed out, and you get a link to "
         "pass on.", f"{where}/link", yes="Make the link", style="",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import htpy as h
 
 from softprompt.storage.people import User
-from softprompt.ui.components import action, badge, empty, field, notice, select, table
+from softprompt.ui.components import action, badge, empty, field, folding, notice, select
 from softprompt.ui.layout import Frame, csrf_field, page
 
 ROLES = (("viewer", "Viewer"), ("editor", "Editor"), ("admin", "Admin"))
@@ -55,7 +55,7 @@ def members(frame: Frame, shown: Members, *, problem: str = "", done: str = "", 
 def _chooser(shown: Members) -> h.Node:
     if len(shown.places) < 2:
         return None
-    return h.form(".row", method="get", action="/members")[
+    return h.form(".row.nowrap", method="get", action="/members")[
         select("place", shown.places, shown.id, aria_label="Project or space"), h.button(".button")["Show"]
     ]
 
@@ -70,7 +70,7 @@ def _list(frame: Frame, shown: Members) -> h.Element:
     head = (("Name", False), ("Role", False), ("", False))
     return h.section(".card.flush", data_part="members")[
         h.div(".title")[h.h2["Members"], h.span(".faint.small")[str(len(rows))]],
-        table(head, rows, f"Members of {shown.name}"),
+        folding(head, rows, f"Members of {shown.name}"),
     ]
 
 
@@ -80,7 +80,7 @@ def _row(frame: Frame, shown: Members, user: User, role: str) -> list[h.Node]:
     named = [h.strong[user.name], you, gone]
     if not shown.may_change:
         return [named, role, None]
-    changing = h.form(".row", method="post", action=f"/members/{shown.id}")[
+    changing = h.form(".row.nowrap", method="post", action=f"/members/{shown.id}")[
         csrf_field(frame),
         h.input(type="hidden", name="user", value=user.name),
         select("role", ROLES, role, aria_label=f"Role of {user.name}", class_="short"),

@@ -10,7 +10,7 @@ from softprompt.storage.tables import Project
 from softprompt.studio.backups import Kept
 from softprompt.studio.settings import Setting
 from softprompt.studio.trash import Deleted
-from softprompt.ui.components import action, code, confirm, empty, field, notice, size, table, until, when
+from softprompt.ui.components import action, code, confirm, empty, field, folding, notice, size, until, when
 from softprompt.ui.layout import Frame, csrf_field, page
 
 HERE = "/admin/settings"
@@ -64,12 +64,19 @@ def _contents() -> h.Element:
     ]
 
 
+NOTES = {
+    "Places": "Given when the studio is started. To move the studio, make a backup and restore it there.",
+    "Limits": "Set the variable where the studio is started, in its environment, and start it again.",
+    "Part of this version": "These cannot be changed.",
+}
+
+
 def _group(name: str, rows: Sequence[Setting]) -> h.Element:
     changeable = any(row.change for row in rows)
     cells: list[list[h.Node]] = [
         [
             [h.strong[row.name], h.div(".sub")[row.help]],
-            h.span(".wrap")[row.value],
+            h.span(".wrap" if name == "Places" else "")[row.value],
             *([h.span(".small")[row.source], h.code(".small.wrap")[row.change]] if changeable else []),
         ]
         for row in rows
@@ -78,7 +85,7 @@ def _group(name: str, rows: Sequence[Setting]) -> h.Element:
     head += [("Where from", False), ("How to change it", False)] if changeable else []
     anchor = name.lower().split()[0]
     return h.section(f"#{anchor}.card.flush", data_part=f"settings-{anchor}")[
-        h.div(".title")[h.h2[name]], table(head, cells, name)
+        h.div(".title")[h.h2[name], h.span(".faint.small")[NOTES.get(name)]], folding(head, cells, name)
     ]
 
 
@@ -104,7 +111,7 @@ def _backups(frame: Frame, backups: Sequence[Kept]) -> h.Element:
     return h.section("#backups.card.flush", data_part="backups")[
         h.div(".title")[h.h2["Backups"], action(frame, "Back up now", f"{HERE}/backups", style="primary")],
         h.p(".pad.muted")[words],
-        table(head, rows, "Backups") if rows else None,
+        folding(head, rows, "Backups") if rows else None,
         h.details(".more")[
             h.summary["Bring one back"],
             h.p(".small.muted")["At the terminal, while the studio is stopped:"],
@@ -149,6 +156,6 @@ def _deleted(frame: Frame, deleted: Sequence[Deleted], counts: Mapping[str, int]
     return h.section("#deleted.card.flush", data_part="deleted")[
         h.div(".title")[h.h2["Deleted things"], everything],
         h.p(".pad.muted")[f"{told}. Each goes for good after 30 days, with its files."],
-        table(head, rows, "Deleted things"),
+        folding(head, rows, "Deleted things"),
         h.p(".pad.faint.small")[f"and {more:,} more"] if more > 0 else None,
     ]

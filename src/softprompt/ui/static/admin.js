@@ -32,7 +32,7 @@ function follow(place) {
 /** Whether somebody types here, or has a question open. */
 function used(place) {
   const field = document.activeElement;
-  return place.querySelector("details[open]") !== null || (place.contains(field) && field.matches("input, select, textarea"));
+  return place.querySelector(":popover-open") !== null || (place.contains(field) && field.matches("input, select, textarea"));
 }
 
 /** Put what the server drew in place, and leave the focus where it was. */
