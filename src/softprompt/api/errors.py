@@ -19,7 +19,7 @@ from softprompt.ui.pages.problem import problem
 log = logging.getLogger("softprompt.api")
 MORE_INFO = "https://github.com/softprompt/softprompt/blob/main/docs/api.md#errors"
 WATSONX = ("/ml/", "/v2/", "/wx/", "/transactional/", "/icp4d-api/", "/identity/", "/projects/", "/uploads/")
-PAGES = ("/lab", "/data", "/tuning", "/deployments", "/models", "/account", "/sign-", "/home", "/admin", "/members")
+PAGES = ("/lab", "/data", "/tuning", "/deployments", "/spaces", "/models", "/account", "/sign-", "/home", "/admin", "/members")
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 

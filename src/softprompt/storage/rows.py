@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 from sqlalchemy import ColumnElement, Select, String, and_, delete, func, or_, select, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from softprompt.errors import ParameterInvalid
 from softprompt.storage.types import Base
@@ -82,6 +82,8 @@ class Rows:
         limit: int = 50,
         cursor: str | None = None,
         having: Sequence[ColumnElement[bool]] = (),
+        deleted: bool = False,
+        without: Collection[str] = (),
         **equals: Any,
     ) -> Page[T]:
         """One page of a noun.
@@ -93,8 +95,12 @@ class Rows:
             sort: a column, with "-" in front from the largest down.
             limit: rows on the page, at most `MOST`.
             cursor: `next` of the page before.
+            deleted: those that were deleted and can still be brought back, in place of the others.
+            without: large columns that a list does not show; reading one of them is a mistake and says so.
         """
-        statement = self._select(table, False, equals).where(*having)
+        statement = self._select(table, deleted, equals).where(*having)
+        if deleted:
+            statement = statement.where(cast(Any, table).deleted_at.is_not(None))
         if containers is not None:
             statement = statement.where(_inside(table, containers))
         if search:
@@ -109,7 +115,8 @@ class Rows:
             statement = statement.where(_behind(column, tie, down, cursor))
         order = (column.desc(), tie.desc()) if down else (column, tie)
         size = max(1, min(limit, MOST))
-        found = list(self.session.scalars(statement.order_by(*order).limit(size + 1)))
+        left_out = [defer(getattr(table, name), raiseload=True) for name in without]
+        found = list(self.session.scalars(statement.options(*left_out).order_by(*order).limit(size + 1)))
         more = found[size - 1] if len(found) > size else None
         here = tuple(found[:size])
         return Page(here, total, None if more is None else _cursor(more, column.key or "", tie.key or ""))

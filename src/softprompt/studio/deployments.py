@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.errors import NameTaken, NotFound, ParameterInvalid, Unavailable
+from softprompt.errors import NameTaken, NotFound, ParameterInvalid, Unavailable, WrongState
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, PromptSession, Space, TunedPrompt
 from softprompt.studio import foundation_models
 from softprompt.studio.access import Unit, check_revision
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text, looks_like_id, serving_name
+from softprompt.studio.tuned_prompts import promote as promote_prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,7 @@ def create(
     prompt = unit.get(TunedPrompt, prompt_id, need="viewer") if prompt_id else None
     session = unit.get(PromptSession, session_id, need="viewer") if session_id else None
     if prompt and isinstance(container, Space) and prompt.space_id != container.id:
-        from softprompt.studio.tuned_prompts import promote
-
-        prompt = promote(unit, prompt.id, container.id)
+        prompt = promote_prompt(unit, prompt.id, container.id)
     base = prompt.model_id if prompt else model_id or (session.model_id if session else None)
     if base is None:
         raise ParameterInvalid(f"base_model_id: prompt session {session_id!r} names no model; say which one answers.")
@@ -85,6 +86,16 @@ def check_free(unit: Unit, serving: str, own_id: str | None = None) -> None:
         raise NameTaken(f"serving_name: {serving!r} is in use by another deployment. Choose another one.")
 
 
+def free_serving_name(unit: Unit, name: str) -> str:
+    """A serving name for something of that name, which nobody has."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    wanted = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:90] or "prompt"
+    found, number = wanted, 2
+    while unit.rows.first(Deployment, serving_name=found) is not None:
+        found, number = f"{wanted}_{number}", number + 1
+    return found
+
+
 def get(unit: Unit, deployment_id: str) -> Deployment:
     return unit.get(Deployment, deployment_id)
 
@@ -105,7 +116,7 @@ def page(
     prompt_id: str | None = None,
     **paging: Any,
 ) -> Page[Deployment]:
-    """Further columns, such as `state`, are compared as they are."""
+    """Further columns, such as `state`, are compared as they are; `deleted`: those that can be brought back."""
     equals: dict[str, Any] = {}
     if project_id:
         equals["project_id"] = unit.get(Project, project_id).id
@@ -137,12 +148,24 @@ def update(
         check_free(unit, serving_name(serving), deployment.id)
         values["serving_name"] = serving
     if prompt_id is not None:
-        prompt = unit.get(TunedPrompt, prompt_id, need="viewer")
-        values |= {"tuned_prompt_id": prompt.id, "model_id": prompt.model_id, "prompt_session_id": None}
+        values |= _swapped(unit, deployment, prompt_id)
     if online is not None:
         values["state"] = "ready" if online else "offline"
+        unit.log("bring online" if online else "take offline", deployment)
     unit.change(deployment, revision, **values)
     return deployment
+
+
+def _swapped(unit: Unit, deployment: Deployment, prompt_id: str) -> dict[str, Any]:
+    """Columns that let another tuned prompt answer; what answered until now goes into the log, for the way back."""
+    prompt = unit.get(TunedPrompt, prompt_id, need="viewer")
+    if deployment.space_id and prompt.space_id != deployment.space_id:
+        prompt = promote_prompt(unit, prompt.id, deployment.space_id)
+    before = unit.rows.get(TunedPrompt, deployment.tuned_prompt_id or "", deleted=True)
+    told = {"id": before.id, "name": before.name} if before else None
+    data: dict[str, Any] = {"from": told, "to": {"id": prompt.id, "name": prompt.name}}
+    unit.log("swap", deployment, **data)
+    return {"tuned_prompt_id": prompt.id, "model_id": prompt.model_id, "prompt_session_id": None}
 
 
 def delete(unit: Unit, deployment_id: str, revision: int | None = None) -> None:
@@ -150,6 +173,65 @@ def delete(unit: Unit, deployment_id: str, revision: int | None = None) -> None:
     deployment = unit.get(Deployment, deployment_id)
     check_revision(deployment, revision)
     unit.delete(deployment)
+
+
+def restore(unit: Unit, deployment_id: str, *, nameless: bool = False) -> Deployment:
+    """Bring back what was deleted, as it was; it answers from the next request on.
+
+    Args:
+        nameless: without its serving name, which another one may have taken meanwhile.
+    """
+    deployment = unit.rows.get(Deployment, deployment_id, deleted=True)
+    if deployment is None or deployment.deleted_at is None:
+        return unit.get(Deployment, deployment_id)
+    if not unit.role_in(deployment):
+        raise NotFound(f"There is no deployment {deployment_id!r} here. The list shows what there is.")
+    unit.require(deployment)
+    home: Project | Space | None = unit.rows.get(Space, deployment.space_id) if deployment.space_id else None
+    home = home or unit.rows.get(Project, deployment.project_id or "")
+    if home is None:
+        raise WrongState(f"{deployment.name!r} stood in a place that was deleted too. Bring that back first.")
+    if nameless:
+        deployment.serving_name = None
+    if deployment.serving_name is not None:
+        check_free(unit, deployment.serving_name, deployment.id)
+    deployment.deleted_at = None
+    deployment.revision += 1
+    unit.rows.flush()
+    unit.log("restore", deployment, name=deployment.name)
+    return deployment
+
+
+def promote(
+    unit: Unit, deployment_id: str, space_id: str, *, serving: str | None = None, move_name: bool = False
+) -> Deployment:
+    """Deploy the same in another space; the one that is there goes on.
+
+    Args:
+        serving: the new one's serving name.
+        move_name: it takes the serving name along: clients are answered by the new one from the next request on.
+    """
+    source = unit.get(Deployment, deployment_id)
+    space = unit.get(Space, space_id)
+    if source.space_id == space.id:
+        raise ParameterInvalid(f"space: {source.name!r} is in space {space.name!r} already. Choose another space.")
+    if move_name and source.serving_name:
+        serving = source.serving_name
+        unit.change(source, None, serving_name=None)
+    made = create(
+        unit,
+        space,
+        source.name,
+        serving=serving,
+        prompt_id=source.tuned_prompt_id,
+        session_id=source.prompt_session_id,
+        model_id=None if source.tuned_prompt_id else source.model_id,
+        description=source.description,
+        tags=source.tags,
+    )
+    unit.log("promote", source, space=space.name, space_id=space.id, deployment=made.id, moved=move_name)
+    unit.log("arrive", made, source=source.id, name=source.name)
+    return made
 
 
 def served(unit: Unit, id_or_serving_name: str) -> Served:

@@ -1,4 +1,4 @@
-"""Code that asks a deployment, correct when pasted: curl, openai, ibm-watsonx-ai, our command line and our library.
+"""Code that asks a deployment, correct when pasted: curl, ibm-watsonx-ai, openai, our command line and our library.
 
 The API key never stands in it: it is read from the environment. Does not know HTTP: addresses are given.
 """
@@ -67,7 +67,7 @@ def of(unit: Unit, deployment_id: str, *, url: str, secure_url: str) -> list[Sni
     row = deployments.find(unit, deployment_id)
     place = _place(unit, row, url.rstrip("/"), secure_url.rstrip("/"))
     found = [_curl(place), _openai(place), _watsonx(place)]
-    return [*found, _library(place)] if place.prompt_id else found
+    return [*found, _command_line(place), _library(place)] if place.prompt_id else found
 
 
 def tls_url(url: str, port: int | None = None) -> str:
@@ -90,12 +90,12 @@ def _place(unit: Unit, row: Deployment, url: str, secure_url: str) -> _Place:
         deployment_id=row.id,
         container=f"{inside[0]}={_quoted(inside[1] or '')}",
         variables=tuple(places(session.content)) if session else (),
-        most=_longest(prompt),
+        most=longest_answer(prompt),
         prompt_id=prompt.id if prompt else None,
     )
 
 
-def _longest(prompt: TunedPrompt | None) -> int:
+def longest_answer(prompt: TunedPrompt | None) -> int:
     """Tokens of the longest answer that the prompt was tuned on, or room for a paragraph."""
     config = ((prompt.card if prompt else {}).get("recipe") or {}).get("config") or {}
     longest = config.get("max_output_tokens")
@@ -162,12 +162,9 @@ def _watsonx(place: _Place) -> Snippet:
     return _python("ibm-watsonx-ai", "pip install ibm-watsonx-ai", code, note)
 
 
-def _library(place: _Place) -> Snippet:
+def _command_line(place: _Place) -> Snippet:
     """The tuned prompt itself, taken home: it answers without the studio."""
-    code = [
-        f"softprompt --url {shlex.quote(place.url)} prompts download {place.prompt_id} --out prompt",
-        f"softprompt generate prompt {shlex.quote(SAMPLE)}",
-    ]
+    code = [_download(place), f"softprompt generate prompt {shlex.quote(SAMPLE)}"]
     note = f"Fetches the tuned prompt and answers with the foundation model of this machine. {_secret()}"
     return {
         "client": "softprompt",
@@ -176,6 +173,21 @@ def _library(place: _Place) -> Snippet:
         "code": "\n".join(code) + "\n",
         "note": note,
     }
+
+
+def _library(place: _Place) -> Snippet:
+    code = [
+        "from softprompt import generate",
+        "",
+        f'for answer in generate("prompt", [{_quoted(SAMPLE)}]):',
+        "    print(answer.output)",
+    ]
+    note = f"The tuned prompt is fetched once and lies in the folder `prompt`; no server is asked. {_secret()}"
+    return _python("softprompt library", f"pip install softprompt\n{_download(place)}", code, note)
+
+
+def _download(place: _Place) -> str:
+    return f"softprompt --url {shlex.quote(place.url)} prompts download {place.prompt_id} --out prompt"
 
 
 def _python(client: str, install: str, lines: Sequence[str], note: str) -> Snippet:

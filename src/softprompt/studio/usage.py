@@ -91,14 +91,15 @@ class Counter:
             self._closed = True
             if self._timer is not None:
                 self._timer.cancel()
-        self._flush_if_possible()
+        self.flush_if_possible()
 
     def _on_time(self) -> None:
         with self._lock:
             self._timer = None
-        self._flush_if_possible()
+        self.flush_if_possible()
 
-    def _flush_if_possible(self) -> None:
+    def flush_if_possible(self) -> None:
+        """The same; while the database is away, what waits goes on waiting."""
         try:
             self.flush()
         except SoftpromptError as error:  # tried again with the next request

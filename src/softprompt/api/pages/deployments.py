@@ -1,46 +1,122 @@
-"""Pages of deployments: the list, the form that deploys, each deployment with its test."""
+"""Pages of deployments: the list, the forms that deploy and promote, each deployment, and what is done to it.
+
+Its tabs for code, tests, usage and history stand in `deployment_tabs`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from softprompt.api import inference
-from softprompt.api.context import unit_of
+from softprompt.api.context import studio_of, unit_of
+from softprompt.api.pages.deployment_views import MOST_CHOICES, endpoints, may_edit, shown_of
 from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, project_of, text_of
-from softprompt.api.studio.inference import snippets_of
-from softprompt.errors import SoftpromptError
+from softprompt.errors import Forbidden, SoftpromptError
+from softprompt.params import GenerateConfig
 from softprompt.storage.tables import Deployment, Project, Space, TunedPrompt
-from softprompt.studio import deployments, spaces
+from softprompt.studio import deployment_history, deployments, names, snippets, spaces, tuned_prompts, usage
 from softprompt.studio.access import Unit
+from softprompt.ui.pages import deployment as deployment_page
+from softprompt.ui.pages import deployment_new as forms
 from softprompt.ui.pages import deployments as pages
 
 router = APIRouter(include_in_schema=False)
+LIST_LENGTH = 50
+_ASKED = ("search", "place", "state", "tag", "sort", "cursor")
 
 
 @router.get("/deployments")
-def show_deployments(request: Request, cursor: str | None = None) -> Response:
+def show_deployments(request: Request) -> Response:
+    return _list(request)
+
+
+def _list(request: Request, *, gone: str = "", problem: str = "", status: int = 200) -> Response:
+    asked = {name: request.query_params.get(name, "").strip() for name in _ASKED}
     with unit_of(request, write=False, need="viewer") as unit:
-        found = deployments.page(unit, limit=100, cursor=cursor)
-        places = {p.id: f"Project {p.name}" for p in unit.rows.all(Project)}
-        places |= {s.id: f"{s.name} ({s.stage})" for s in unit.rows.all(Space)}
-        text = pages.deployments(frame_of(request, unit), found, places)
-    return page_answer(request, text)
+        gone = gone or request.query_params.get("gone", "")
+        row = unit.rows.get(Deployment, gone, deleted=True) if gone else None
+        if row is not None and (row.deleted_at is None or not unit.role_in(row)):
+            row = None
+        found = _found(unit, asked, row, problem)
+        text = pages.deployments(frame_of(request, unit), found)
+    return page_answer(request, text, status)
+
+
+def _found(unit: Unit, asked: dict[str, str], gone: Deployment | None, problem: str) -> pages.Found:
+    places: dict[str, Project | Space] = {}
+    seen = unit.visible()
+    places |= {row.id: row for row in unit.rows.page(Project, containers=seen, limit=MOST_CHOICES, sort="name").items}
+    places |= {row.id: row for row in unit.rows.page(Space, containers=seen, limit=MOST_CHOICES, sort="name").items}
+    where: dict[str, Any] = {}
+    if isinstance(places.get(asked["place"]), Space):
+        where["space_id"] = asked["place"]
+    elif asked["place"]:
+        where["project_id"] = asked["place"]
+    if asked["state"] == "deleted":
+        where["deleted"] = True
+    elif asked["state"]:
+        where["state"] = asked["state"]
+    page = deployments.page(
+        unit,
+        search=asked["search"],
+        tagged=[asked["tag"]] if asked["tag"] else [],
+        sort=asked["sort"] or "-created_at",
+        cursor=asked["cursor"] or None,
+        limit=LIST_LENGTH,
+        **where,
+    )
+    ids = [row.id for row in page.items]
+    prompts = unit.rows.all(TunedPrompt, id=[row.tuned_prompt_id for row in page.items if row.tuned_prompt_id])
+    return pages.Found(
+        page=page,
+        asked=asked,
+        places=places,
+        prompts={prompt.id: prompt for prompt in prompts},
+        day=usage.last_day(unit, ids),
+        may_edit={row.id: may_edit(unit, row) for row in page.items},
+        gone=gone,
+        problem=problem,
+    )
+
+
+# --- deploying --------------------------------------------------------------------------------------------------------
+@router.get("/deployments/check")
+def check_name(request: Request, serving_name: str = "", own: str = "", name: str = "") -> Response:
+    """Whether a serving name can be taken, or one that can for something of that name; names are the whole studio's."""
+    with unit_of(request, write=False, need="viewer") as unit:
+        if name:
+            return JSONResponse({"suggested": deployments.free_serving_name(unit, name)})
+        try:
+            deployments.check_free(unit, names.serving_name(serving_name), own or None)
+        except SoftpromptError as error:
+            return JSONResponse({"free": False, "words": str(error).partition(": ")[2]})
+    return JSONResponse({"free": True, "words": f"{serving_name} is free."})
 
 
 @router.get("/deployments/new")
-def show_form(request: Request, prompt: str = "") -> Response:
-    return _form(request, {"prompt": prompt})
+def show_form(request: Request, prompt: str = "", space: str = "") -> Response:
+    given = {"prompt": prompt, "space": space}
+    with unit_of(request, write=False, need="viewer") as unit:
+        chosen = unit.rows.get(TunedPrompt, prompt) if prompt else None
+        if chosen is not None and unit.role_in(chosen):
+            given |= {"name": chosen.name, "serving_name": deployments.free_serving_name(unit, chosen.name)}
+            given["space"] = space or chosen.space_id or ""
+    return _form(request, given)
 
 
 def _form(request: Request, given: dict[str, str], problem: str = "", status: int = 200) -> Response:
     with unit_of(request, write=False, need="viewer") as unit:
-        prompts = unit.rows.page(TunedPrompt, containers=unit.visible(), limit=200).items
-        text = pages.new_deployment(
-            frame_of(request, unit), prompts, spaces.page(unit, limit=200).items, given, problem
-        )
+        prompts = list(tuned_prompts.page(unit, limit=MOST_CHOICES).items)
+        chosen = given.get("prompt", "")
+        if chosen and all(prompt.id != chosen for prompt in prompts):
+            named = unit.rows.get(TunedPrompt, chosen)
+            prompts += [named] if named is not None and unit.role_in(named) else []
+        found = spaces.page(unit, limit=MOST_CHOICES, sort="name").items
+        text = forms.new_deployment(frame_of(request, unit), prompts, found, given, problem)
     return page_answer(request, text, status)
 
 
@@ -49,61 +125,180 @@ async def deploy(request: Request) -> Response:
     given = text_of(await form_of(request))
 
     def make(unit: Unit) -> Deployment:
-        where: Project | Space = project_of(unit)
-        if given.get("space") == "new":
-            where = spaces.create(unit, given.get("space_name", ""), stage=given.get("stage", "development"))
-        elif given.get("space"):
-            where = spaces.get(unit, given["space"])
         return deployments.create(
             unit,
-            where,
+            _where(unit, given) or project_of(unit),
             given.get("name", ""),
             serving=given.get("serving_name"),
             prompt_id=given.get("prompt"),
             description=given.get("description", ""),
+            tags=tags_of(given),
         )
 
     try:
         made = await in_unit(request, make)
     except SoftpromptError as error:
         return await run_in_threadpool(_form, request, given, str(error), error.status)
-    return go(f"/deployments/{made.id}")
+    return go(f"/deployments/{made.id}?deployed=1")
 
 
+def _where(unit: Unit, given: dict[str, str]) -> Space | None:
+    """The space that a form names, made if it is a new one; None: the project."""
+    if given.get("space") == "new":
+        return spaces.create(unit, given.get("space_name", ""), stage=given.get("stage", "development"))
+    return spaces.get(unit, given["space"]) if given.get("space") else None
+
+
+def tags_of(given: dict[str, str]) -> list[str]:
+    return [tag.strip() for tag in given.get("tags", "").split(",") if tag.strip()]
+
+
+# --- one of them ------------------------------------------------------------------------------------------------------
 @router.get("/deployments/{deployment_id}")
 def show_deployment(request: Request, deployment_id: str) -> Response:
-    return _shown(request, deployment_id, None)
+    return _overview(request, deployment_id)
 
 
-def _shown(request: Request, deployment_id: str, test: dict[str, Any] | None) -> Response:
+def _overview(request: Request, deployment_id: str, problem: str = "", status: int = 200) -> Response:
+    studio_of(request).usage.flush_if_possible()
     with unit_of(request, write=False, need="viewer") as unit:
-        found = deployments.get(unit, deployment_id)
-        prompt = unit.rows.get(TunedPrompt, found.tuned_prompt_id) if found.tuned_prompt_id else None
-        frame = frame_of(request, unit)
-    base = str(request.base_url).rstrip("/")
-    name = found.serving_name or found.id
-    addresses = {
-        "watsonx": f"{base}/ml/v1/deployments/{name}/text/generation",
-        "streaming": f"{base}/ml/v1/deployments/{name}/text/generation_stream",
-        "OpenAI": f"{base}/v1 with model {name}",
-        "our own": f"{base}/api/generate",
-    }
-    text = pages.deployment(frame, found, prompt, addresses, snippets_of(request, found), test)
-    return page_answer(request, text)
+        shown = shown_of(unit, deployment_id)
+        earlier = deployment_history.earlier_prompts(unit, shown.deployment)
+        before = request.query_params.get("swapped", "")
+        swapped = next(((each.id, each.name) for each in earlier if each.id == before and each.prompt), None)
+        told = deployment_page.Overview(
+            endpoints=endpoints(request, shown.deployment),
+            swappable=_swappable(unit, shown.deployment) if shown.may_edit else (),
+            earlier=earlier,
+            day=usage.of(unit, shown.deployment.id, usage.span_of("day")).whole,
+            swapped=swapped,
+            problem=problem,
+            deployed="deployed" in request.query_params,
+        )
+        text = deployment_page.overview(frame_of(request, unit), shown, told)
+    return page_answer(request, text, status)
 
 
-@router.post("/deployments/{deployment_id}/test")
-async def test(request: Request, deployment_id: str) -> Response:
-    """The test form of a browser without scripts."""
-    given = text_of(await form_of(request)).get("input", "")
+def _swappable(unit: Unit, found: Deployment) -> list[tuple[str, list[TunedPrompt]]]:
+    """Tuned prompts that can answer in its place; a prompt and its copy in this space are one."""
+    prompts = tuned_prompts.page(unit, limit=MOST_CHOICES).items
+    own = unit.rows.get(TunedPrompt, found.tuned_prompt_id) if found.tuned_prompt_id else None
+    here = {p.source_id for p in prompts if p.space_id and p.space_id == found.space_id} | {found.tuned_prompt_id}
+    here |= {own.source_id} if own is not None else set()
+    fit = [
+        p for p in prompts
+        if p.id not in here and (p.space_id is None or p.space_id == found.space_id)
+    ]  # fmt: skip
+    same = [p for p in fit if p.model_id == found.model_id]
+    return [("On the same model", same), ("On another model", [p for p in fit if p.model_id != found.model_id])]
+
+
+@router.post("/deployments/{deployment_id}/swap")
+async def swap(request: Request, deployment_id: str) -> Response:
+    """Let another tuned prompt answer. It has to answer once before: a name that works is never broken by a swap."""
+    prompt_id = text_of(await form_of(request)).get("prompt", "")
+
+    def change(unit: Unit) -> str:
+        before = deployments.get(unit, deployment_id).tuned_prompt_id
+        deployments.update(unit, deployment_id, prompt_id=prompt_id)
+        return before or ""
+
     try:
-        behind = await inference.behind_deployment(request, deployment_id)
-        done = await inference.answer(request, behind, inference.Asked(text=given))
-        told = f"{done.input_tokens} input + {done.virtual_tokens} virtual + {done.generated_tokens} generated tokens"
-        result = {"input": given, "output": done.output, "told": told, "labels": dict(done.labels)}
+        if await in_unit(request, lambda unit: deployments.get(unit, deployment_id).state == "ready", write=False):
+            behind = await inference.behind_prompt(request, prompt_id)
+            probe = inference.Asked(text=snippets.SAMPLE, config=GenerateConfig(max_new_tokens=1))
+            await inference.answer(request, behind, probe)
+        before = await in_unit(request, change)
+    except Forbidden:
+        raise
     except SoftpromptError as error:
-        result = {"input": given, "problem": str(error)}
-    return await run_in_threadpool(_shown, request, deployment_id, result)
+        words, status = f"What answers now goes on. {error}", error.status
+        return await run_in_threadpool(_overview, request, deployment_id, words, status)
+    return go(f"/deployments/{deployment_id}?swapped={before}")
+
+
+@router.get("/deployments/{deployment_id}/edit")
+def show_edit(request: Request, deployment_id: str) -> Response:
+    return _edit(request, deployment_id, None)
+
+
+def _edit(
+    request: Request, deployment_id: str, given: dict[str, str] | None, problem: str = "", status: int = 200
+) -> Response:
+    with unit_of(request, write=False, need="editor") as unit:
+        shown = shown_of(unit, deployment_id)
+        row = shown.deployment
+        own = {
+            "name": row.name,
+            "serving_name": row.serving_name or "",
+            "description": row.description,
+            "tags": ", ".join(row.tags),
+            "revision": str(row.revision),
+        }
+        shown_given = own if given is None else {**dict.fromkeys(own, ""), **given, "revision": own["revision"]}
+        text = deployment_page.edit(frame_of(request, unit), shown, shown_given, problem)
+    return page_answer(request, text, status)
+
+
+@router.post("/deployments/{deployment_id}/edit")
+async def change(request: Request, deployment_id: str) -> Response:
+    given = text_of(await form_of(request))
+
+    def write(unit: Unit) -> None:
+        revision = given.get("revision", "")
+        deployments.update(
+            unit,
+            deployment_id,
+            name=given.get("name", ""),
+            serving=given.get("serving_name"),
+            description=given.get("description", ""),
+            tags=tags_of(given),
+            revision=int(revision) if revision.isdecimal() else None,
+        )
+
+    try:
+        await in_unit(request, write)
+    except SoftpromptError as error:
+        if error.status in (403, 404):
+            raise
+        return await run_in_threadpool(_edit, request, deployment_id, given, str(error), error.status)
+    return go(f"/deployments/{deployment_id}")
+
+
+@router.get("/deployments/{deployment_id}/promote")
+def show_promote(request: Request, deployment_id: str, space: str = "") -> Response:
+    return _promote(request, deployment_id, {"space": space})
+
+
+def _promote(
+    request: Request, deployment_id: str, given: dict[str, str], problem: str = "", status: int = 200
+) -> Response:
+    with unit_of(request, write=False, need="editor") as unit:
+        shown = shown_of(unit, deployment_id)
+        found = [s for s in spaces.page(unit, limit=MOST_CHOICES, sort="name").items
+                 if s.id != shown.deployment.space_id and may_edit(unit, s)]  # fmt: skip
+        if "serving_name" not in given:
+            wanted = shown.deployment.serving_name or shown.deployment.name
+            given = {**given, "serving_name": deployments.free_serving_name(unit, wanted)}
+        text = forms.promote(frame_of(request, unit), shown, found, given, problem)
+    return page_answer(request, text, status)
+
+
+@router.post("/deployments/{deployment_id}/promote")
+async def promote(request: Request, deployment_id: str) -> Response:
+    given = text_of(await form_of(request))
+
+    def make(unit: Unit) -> Deployment:
+        space = _where(unit, given)
+        moved = given.get("move") == "1"
+        serving = None if moved else given.get("serving_name")
+        return deployments.promote(unit, deployment_id, space.id if space else "", serving=serving, move_name=moved)
+
+    try:
+        made = await in_unit(request, make)
+    except SoftpromptError as error:
+        return await run_in_threadpool(_promote, request, deployment_id, given, str(error), error.status)
+    return go(f"/deployments/{made.id}?deployed=1")
 
 
 @router.post("/deployments/{deployment_id}/state")
@@ -117,4 +312,17 @@ async def set_state(request: Request, deployment_id: str) -> Response:
 async def delete(request: Request, deployment_id: str) -> Response:
     await form_of(request)
     await in_unit(request, lambda unit: deployments.delete(unit, deployment_id))
-    return go("/deployments")
+    return go(f"/deployments?gone={deployment_id}")
+
+
+@router.post("/deployments/{deployment_id}/restore")
+async def restore(request: Request, deployment_id: str) -> Response:
+    nameless = bool(text_of(await form_of(request)).get("nameless"))
+    try:
+        await in_unit(request, lambda unit: deployments.restore(unit, deployment_id, nameless=nameless))
+    except SoftpromptError as error:
+        if error.status in (403, 404):
+            raise
+        told, status = str(error), error.status
+        return await run_in_threadpool(lambda: _list(request, gone=deployment_id, problem=told, status=status))
+    return go(f"/deployments/{deployment_id}")

@@ -1,187 +1,157 @@
-"""Deployments: what answers behind which name, how to call it, and a place to try it."""
+"""Deployments: the list of what answers under which name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 import htpy as h
 
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import Deployment, Space, TunedPrompt
-from softprompt.ui.components import action, badge, bars, button, code, empty, field, notice, select, table, when
-from softprompt.ui.layout import Frame, csrf_field, page
+from softprompt.storage.tables import Deployment, Project, Space, TunedPrompt
+from softprompt.ui.components import action, badge, button, empty, field, notice, select, table, when
+from softprompt.ui.deployment_fields import tags_shown
+from softprompt.ui.deployment_frame import nouns
+from softprompt.ui.layout import Frame, page
+
+SORTS = (("-created_at", "Newest first"), ("name", "By name"), ("-updated_at", "Changed last"))
+STATES = (("", "Any state"), ("ready", "Online"), ("offline", "Offline"), ("deleted", "Deleted"))
 
 
-def deployments(frame: Frame, found: Page[Deployment], places: Mapping[str, str]) -> str:
-    rows = [
-        [
-            h.a(".strong", href=f"/deployments/{d.id}")[d.name],
-            h.code[d.serving_name or "–"],
-            badge(d.state),
-            places.get(d.space_id or d.project_id or "", "–"),
-            d.model_id.split("/")[-1],
-            when(d.created_at),
-        ]
-        for d in found.items
-    ]
-    head = (
-        ("Name", False),
-        ("Serving name", False),
-        ("State", False),
-        ("Where", False),
-        ("Model", False),
-        ("Deployed", False),
-    )
-    listed = (
-        h.section(".card.flush")[table(head, rows, "Deployments")]
-        if rows
-        else empty(
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of the list.
+
+    Attributes:
+        asked: what the list was narrowed by, as it stands in the address.
+        places: projects and spaces by id.
+        prompts: tuned prompts by id.
+        day: requests and errors of the last 24 hours by id.
+        gone: what was deleted just now.
+    """
+
+    page: Page[Deployment]
+    asked: Mapping[str, str]
+    places: Mapping[str, Project | Space]
+    prompts: Mapping[str, TunedPrompt]
+    day: Mapping[str, tuple[int, int]]
+    may_edit: Mapping[str, bool]
+    gone: Deployment | None = None
+    problem: str = ""
+
+
+def deployments(frame: Frame, found: Found) -> str:
+    narrowed = any(found.asked.get(name) for name in ("search", "place", "state", "tag"))
+    if found.page.items:
+        listed: h.Node = _listed(frame, found)
+    elif narrowed or found.asked.get("cursor"):
+        listed = empty("Nothing fits", "No deployment fits these filters.", button("Show all", "/deployments"))
+    else:
+        listed = empty(
             "Nothing answers yet",
             "Tune a prompt, then deploy it: it gets a serving name and an endpoint.",
             button("Tune a model", "/tuning/new", primary=True),
         )
-    )
     return page(
-        frame,
+        replace(frame, path="/deployments"),
         "Deployments",
+        nouns("/deployments"),
+        _said(frame, found),
+        _filters(found) if found.page.items or narrowed else None,
         listed,
-        lead="Tuned prompts behind serving names.",
+        lead="Tuned prompts behind serving names: programs ask them, people try them.",
         actions=button("Deploy", "/deployments/new", primary=True),
+        scripts=("deployments.js",),
     )
 
 
-def new_deployment(
-    frame: Frame, prompts: Sequence[TunedPrompt], spaces: Sequence[Space], given: Mapping[str, str], problem: str = ""
-) -> str:
-    crumbs = (("/deployments", "Deployments"),)
-    if not prompts:
-        ask = empty(
-            "First, a tuned prompt", "A completed run leaves one.", button("Tune a model", "/tuning/new", primary=True)
-        )
-        return page(frame, "Deploy", ask, crumbs=crumbs)
-    where = [
-        ("", f"Project {frame.project}"),
-        *((s.id, f"Space {s.name} ({s.stage})") for s in spaces),
-        ("new", "A new space …"),
-    ]
-    stages = [(s, s) for s in ("development", "testing", "production")]
-    form = h.form(".card.stack", method="post", action="/deployments/new")[
-        csrf_field(frame),
-        notice("error", "It was not deployed.", problem) if problem else None,
-        h.div(".fields")[
-            field("Tuned prompt", select("prompt", [(p.id, p.name) for p in prompts], given.get("prompt", ""))),
-            field("Where", select("space", where, given.get("space", ""))),
-        ],
-        h.div(".fields")[
-            field(
-                "Name",
-                h.input(name="name", value=given.get("name", ""), required=True, placeholder="Complaints router"),
-            ),
-            field(
-                "Serving name",
-                h.input(
-                    name="serving_name",
-                    value=given.get("serving_name", ""),
-                    placeholder="complaints_router",
-                    pattern="[a-z0-9][a-z0-9_\\-]*",
-                ),
-                "Stands in addresses and in clients: small letters, digits, - and _.",
-            ),
-        ],
-        field("Description", h.input(name="description", value=given.get("description", ""))),
-        h.details(open=given.get("space") == "new")[
-            h.summary["A new space"],
-            h.div(".fields")[
-                field("Its name", h.input(name="space_name", value=given.get("space_name", ""))),
-                field("Stage", select("stage", stages, given.get("stage", ""))),
-            ],
-        ],
-        h.div(".row")[h.button(".button.primary")["Deploy"]],
-    ]
-    return page(frame, "Deploy", form, lead="It answers at once.", crumbs=crumbs)
+def _said(frame: Frame, found: Found) -> h.Node:
+    if found.problem and found.gone is not None:
+        again = action(
+            frame, "Bring it back without its serving name", f"/deployments/{found.gone.id}/restore",
+            fields={"nameless": "1"},
+        ) if found.gone.serving_name else None  # fmt: skip
+        return notice("error", f"{found.gone.name} was not brought back.", found.problem, again)
+    if found.gone is None:
+        return None
+    undo = action(frame, "Undo", f"/deployments/{found.gone.id}/restore")
+    words = "It answers no longer. It can be brought back for 30 days."
+    return notice("note", f"{found.gone.name} is deleted.", words, undo)
 
 
-def deployment(
-    frame: Frame,
-    found: Deployment,
-    prompt: TunedPrompt | None,
-    addresses: Mapping[str, str],
-    snippets: Mapping[str, str],
-    test: Mapping[str, object] | None = None,
-) -> str:
-    here = f"/deployments/{found.id}"
-    online = found.state == "ready"
-    actions = [
-        action(
-            frame,
-            "Take offline" if online else "Bring online",
-            f"{here}/state",
-            fields={"online": "" if online else "1"},
-        ),
-        action(frame, "Delete", f"{here}/delete", style="danger"),
+def _filters(found: Found) -> h.Element:
+    asked = found.asked
+    places = [("", "Any place"), *sorted(((key, _place(p)) for key, p in found.places.items()), key=lambda p: p[1])]
+    return h.form(".narrowing", method="get", action="/deployments", role="search", data_filters="")[
+        field("Search", h.input(name="search", type="search", value=asked.get("search", ""), placeholder="Name")),
+        field("Place", select("place", places, asked.get("place", ""))),
+        field("State", select("state", STATES, asked.get("state", ""))),
+        field("Tag", h.input(name="tag", value=asked.get("tag", ""), placeholder="Any")),
+        field("Order", select("sort", SORTS, asked.get("sort", ""))),
+        h.button(".button", data_part="apply")["Show"],
     ]
-    what = h.span[
-        badge(found.state),
-        "  ",
-        h.code[found.serving_name or found.id],
-        f" on {found.model_id.split('/')[-1]}, deployed ",
-        when(found.created_at),
-    ]
-    return page(
-        frame,
-        found.name,
-        h.div(".split")[_test(frame, found, test), _about(found, prompt, addresses)],
-        _snippets(snippets),
-        lead=what,
-        actions=actions,
-        crumbs=(("/deployments", "Deployments"),),
-        scripts=("try.js",),
+
+
+def _listed(frame: Frame, found: Found) -> h.Element:
+    deleted = found.asked.get("state") == "deleted"
+    head = (
+        ("Name", False),
+        ("Serving name", False),
+        ("State", False),
+        ("Place", False),
+        ("Answers", False),
+        ("Deleted" if deleted else "In 24 hours", not deleted),
+        ("Deployed", False),
     )
+    rows = [_row(frame, found, each, deleted) for each in found.page.items]
+    return h.section(".card.flush")[table(head, rows, "Deployments"), _pages(found)]
 
 
-def _test(frame: Frame, found: Deployment, test: Mapping[str, object] | None) -> h.Element:
-    answer = test or {}
-    labels = answer.get("labels")
-    return h.section(".card.stack.tight")[
-        h.h2["Try it"],
-        h.form(".stack.tight", method="post", action=f"/deployments/{found.id}/test", data_try=found.id)[
-            csrf_field(frame),
-            field("Input", h.textarea(name="input", required=True)[str(answer.get("input", ""))]),
-            h.div(".row")[
-                h.button(".button.primary")["Ask"],
-                h.span(".faint.small", data_part="told")[str(answer.get("told", ""))],
-            ],
-        ],
-        h.output(".answer", data_part="answer", data_empty="The answer appears here.", aria_live="polite")[
-            str(answer.get("output", ""))
-        ],
-        h.div(data_part="labels")[bars(labels, share=True, most=5) if isinstance(labels, dict) and labels else None],
-        notice("error", "No answer.", str(answer["problem"])) if answer.get("problem") else None,
+def _row(frame: Frame, found: Found, each: Deployment, deleted: bool) -> list[h.Node]:
+    prompt = found.prompts.get(each.tuned_prompt_id or "")
+    place = found.places.get(each.space_id or each.project_id or "")
+    requests, errors = found.day.get(each.id, (0, 0))
+    model = each.model_id.split("/")[-1]
+    name = each.name if deleted else h.a(".strong", href=f"/deployments/{each.id}")[each.name]
+    last: h.Node = [f"{requests:,}", h.div(".sub.bad")[f"{errors:,} without answer"] if errors else None]
+    if deleted:
+        back = action(frame, "Bring back", f"/deployments/{each.id}/restore", style="small")
+        last = [when(each.deleted_at), back if found.may_edit.get(each.id) else None]
+    return [
+        [name, h.div(".sub")[tags_shown(each.tags)] if each.tags else None],
+        h.code[each.serving_name] if each.serving_name else h.span(".faint")["–"],
+        badge("deleted" if deleted else each.state),
+        _linked(place) if place is not None else "–",
+        [prompt.name, h.div(".sub")[model]] if prompt is not None else model,
+        last,
+        when(each.created_at),
     ]
 
 
-def _about(found: Deployment, prompt: TunedPrompt | None, addresses: Mapping[str, str]) -> h.Element:
-    about: list[tuple[str, h.Node]] = []
-    if prompt is not None:
-        about = [
-            ("tuned prompt", prompt.name),
-            ("virtual tokens", str(prompt.virtual_tokens)),
-            ("answers by", "label readout" if prompt.answers_by == "readout" else "generated text"),
-        ]
-    about += [(name, h.code[address]) for name, address in addresses.items()]
-    return h.section(".card.stack.tight")[
-        h.h2["Endpoints"],
-        h.p(".muted")[found.description] if found.description else None,
-        h.dl(".pairs")[[[h.dt[name], h.dd[value]] for name, value in about]],
-    ]
+def _linked(place: Project | Space) -> h.Node:
+    if isinstance(place, Space):
+        return [h.a(href=f"/spaces/{place.id}")[place.name], h.div(".sub")[place.stage]]
+    return [place.name, h.div(".sub")["project"]]
 
 
-def _snippets(snippets: Mapping[str, str]) -> h.Element:
-    blocks = [
-        h.details(open=number == 0)[h.summary[name], code(text)] for number, (name, text) in enumerate(snippets.items())
+def _place(place: Project | Space) -> str:
+    return f"{place.name} ({place.stage})" if isinstance(place, Space) else f"Project {place.name}"
+
+
+def _pages(found: Found) -> h.Node:
+    return pages("/deployments", found.asked, len(found.page.items), found.page.total, found.page.next)
+
+
+def pages(path: str, asked: Mapping[str, str], here: int, total: int, following: str | None) -> h.Node:
+    """Links to the first and the next page of a list."""
+    if following is None and not asked.get("cursor"):
+        return None
+    kept = {name: value for name, value in asked.items() if value and name != "cursor"}
+    links: Sequence[h.Node] = [
+        h.a(".button.small", href=f"{path}?{urlencode(kept)}")["First page"] if asked.get("cursor") else None,
+        h.a(".button.small", rel="next", href=f"{path}?{urlencode({**kept, 'cursor': following})}")["Next page"]
+        if following
+        else None,
     ]
-    return h.section(".card.stack.tight")[
-        h.h2["Call it"],
-        h.p(".muted")["The key is read from SOFTPROMPT_API_KEY; ", h.a(href="/account")["make one here"], "."],
-        blocks,
-    ]
+    return h.nav(".pages", aria_label="Pages")[h.span(".faint.small")[f"{here} of {total:,}"], links]
