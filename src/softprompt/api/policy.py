@@ -186,6 +186,19 @@ admin        POST    /spaces/{space_id}/restore
 viewer       GET     /lab
 viewer       POST    /lab
 viewer       POST    /lab/stream
+viewer       POST    /lab/count
+viewer       POST    /lab/code
+viewer       POST    /lab/export
+viewer       GET     /lab/import
+viewer       POST    /lab/import
+viewer       GET     /lab/history
+viewer       GET     /lab/sessions
+editor       POST    /lab/sessions
+viewer       GET     /lab/sessions/{session_id}
+editor       POST    /lab/sessions/{session_id}
+editor       POST    /lab/sessions/{session_id}/rename
+editor       POST    /lab/sessions/{session_id}/delete
+editor       POST    /lab/sessions/{session_id}/restore
 signed_in    GET     /models
 """
 

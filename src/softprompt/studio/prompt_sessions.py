@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from softprompt.errors import InUse, ParameterInvalid
+from softprompt.errors import InUse, NotFound, ParameterInvalid
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, PromptSession, Space
 from softprompt.studio.access import Unit, check_revision
 from softprompt.studio.names import clean_name, clean_tags, clean_text
 
 MODES = ("structured", "freeform", "chat", "detached")
+LAB = "lab"
+"""Where a session's content keeps what the Prompt Lab has beside the prompt: tests, columns, values."""
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -92,6 +94,17 @@ def delete(unit: Unit, session_id: str, revision: int | None = None) -> None:
     unit.delete(session)
 
 
+def restore(unit: Unit, session_id: str) -> PromptSession:
+    """Bring back a deleted session, as long as it has not gone for good."""
+    session = unit.rows.get(PromptSession, session_id, deleted=True)
+    if session is None or unit.role_in(session) == 0:
+        raise NotFound(f"There is no prompt session {session_id!r} here. The list shows what there is.")
+    unit.require(session)
+    if session.deleted_at is not None:
+        unit.change(session, None, deleted_at=None)
+    return session
+
+
 def rendered(content: dict[str, Any], values: dict[str, str] | None = None) -> str:
     """The prompt a session stands for: instruction, solved examples, question; `{variables}` filled in or left.
 
@@ -115,10 +128,15 @@ def rendered(content: dict[str, Any], values: dict[str, str] | None = None) -> s
 
 def places(content: dict[str, Any]) -> list[str]:
     """Names of the `{variables}` in the prompt, in their order."""
-    return list(dict.fromkeys(_VARIABLE.findall(rendered(content))))
+    return names_in(rendered(content))
 
 
-def fill(text: str, values: dict[str, str] | None) -> str:
+def names_in(*texts: str) -> list[str]:
+    """Names of the `{variables}` in texts, in their order."""
+    return list(dict.fromkeys(name for text in texts for name in _VARIABLE.findall(text)))
+
+
+def fill(text: str, values: Mapping[str, str] | None) -> str:
     """Put values in the place of `{names}`; names without a value stay as they are."""
     given = values or {}
     return _VARIABLE.sub(lambda found: str(given.get(found.group(1), found.group(0))), text)

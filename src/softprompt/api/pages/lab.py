@@ -1,153 +1,198 @@
-"""The Prompt Lab's page: whole answers for browsers without scripts, a stream for the others."""
+"""The Prompt Lab's page: shown anew, from the history, a prompt session or an example; and changed by its buttons."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
-from softprompt.api import inference
-from softprompt.api.context import caller_of, unit_of
-from softprompt.api.pages.shared import form_of, frame_of, page_answer
-from softprompt.data.template import Template
-from softprompt.errors import ParameterInvalid, SoftpromptError
-from softprompt.params import GenerateConfig
-from softprompt.serving.protocol import Done, Failed, Piece
-from softprompt.storage.tables import Deployment, TunedPrompt
-from softprompt.studio import foundation_models
-from softprompt.studio.access import Unit
-from softprompt.ui.pages.lab import PARAMETERS, Bench
+from softprompt.api.context import studio_of, unit_of
+from softprompt.api.pages import lab_generate
+from softprompt.api.pages.lab_forms import edited, read, text
+from softprompt.api.pages.shared import form_of, frame_of, go, page_answer, project_of
+from softprompt.errors import NotFound, ParameterInvalid, SoftpromptError
+from softprompt.storage.tables import Dataset, PromptSession
+from softprompt.studio import datasets, lab_history, lab_rows, lab_subjects, prompt_sessions
+from softprompt.studio.access import RANKS, Unit
+from softprompt.studio.lab import MOST_ROWS, LabPage, Try, example, of_content
+from softprompt.studio.lab_history import Answer
+from softprompt.ui.pages.lab import View
 from softprompt.ui.pages.lab import lab as lab_page
+from softprompt.ui.pages.lab_lists import history as history_page
 
 router = APIRouter(include_in_schema=False)
+SHOWN = 6
+"""Generations beside the page."""
+MOST_IMPORTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known before the page is made.
+
+    Attributes:
+        generation: id of the one whose answers are shown.
+        empty: whether nothing was asked for: then one can go on where one left off.
+    """
+
+    page: LabPage
+    generation: str = ""
+    session: str = ""
+    problem: str = ""
+    told: str = ""
+    empty: bool = False
 
 
 @router.get("/lab")
-def show_lab(request: Request, subject: str = "") -> Response:
-    return _shown(request, {"chosen": subject})
-
-
-def _shown(request: Request, given: dict[str, Any], status: int = 200) -> Response:
+def show_lab(request: Request, subject: str = "", generation: str = "", session: str = "", start: str = "") -> Response:
     with unit_of(request, write=False, need="viewer") as unit:
-        subjects = _subjects(unit)
-        chosen = given.pop("chosen", "") or next((items[0][0] for _, items in subjects if items), "")
-        text = lab_page(frame_of(request, unit), Bench(subjects=subjects, chosen=chosen, **given))
-    return page_answer(request, text, status)
-
-
-def _subjects(unit: Unit) -> list[tuple[str, list[tuple[str, str]]]]:
-    seen = unit.visible()
-    models = [m for m in foundation_models.all_models(unit.rows) if m.available]
-    prompts = unit.rows.page(TunedPrompt, containers=seen, limit=100).items
-    deployed = unit.rows.page(Deployment, containers=seen, state="ready", limit=100).items
-    return [
-        ("Foundation models", [(f"model:{m.id}", m.label) for m in models]),
-        ("Tuned prompts", [(f"prompt:{p.id}", f"{p.name} on {p.model_id.split('/')[-1]}") for p in prompts]),
-        ("Deployments", [(f"deployment:{d.id}", d.name) for d in deployed]),
-    ]
+        standing = _found(unit, generation, session, start)
+        if subject:
+            first = replace(standing.page.columns[0], subject=subject)
+            standing = replace(standing, page=replace(standing.page, columns=(first, *standing.page.columns[1:])))
+        return page_answer(request, _page(request, unit, standing))
 
 
 @router.post("/lab")
-async def generate(request: Request) -> Response:
-    """Every try, answered whole."""
+async def change_lab(request: Request) -> Response:
+    """One of the page's buttons, without a script: generate, or another look at what stands there."""
     form = await form_of(request)
-    given = _given(form)
-    tries, problem, status = [], "", 200
-    for text in [t for t in _all(form, "try_input") if t.strip()]:
-        try:
-            behind, asked = await _asked(request, form, text)
-            done = await inference.answer(request, behind, asked)
-            tries.append((text, done.output, _told(done)))
-        except SoftpromptError as error:
-            problem, status = str(error), error.status
-            tries.append((text, "", ""))
-    return await run_in_threadpool(_shown, request, {**given, "tries": tries, "problem": problem}, status)
-
-
-@router.post("/lab/stream")
-async def stream(request: Request) -> Response:
-    """One try, piece by piece."""
-    caller_of(request)
-    form = await request.form()
-    behind, asked = await _asked(request, form, next(iter(_all(form, "try_input")), ""))
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_events(request, behind, asked), media_type="text/event-stream", headers=headers)
-
-
-async def _events(request: Request, behind: inference.Behind, asked: inference.Asked) -> AsyncIterator[str]:
+    do = text(form, "do", "generate")
+    standing = Standing(LabPage(), text(form, "generation"), text(form, "session"))
     try:
-        async for event in inference.stream(request, behind, asked):
-            if isinstance(event, Piece):
-                yield _event({"piece": event.text})
-            elif isinstance(event, Failed):
-                yield _event({"problem": event.message})
-            else:
-                yield _event({"output": event.output, "told": _told(event)})
+        standing = replace(standing, page=read(form))
+        if do == "generate":
+            made = await lab_generate.whole(request, standing.page, standing.session or None)
+            return go(f"/lab?generation={made}")
+        changed = await _imported(request, form, standing) if do == "import" else _edited(standing, do)
+        return await shown(request, changed)
     except SoftpromptError as error:
-        yield _event({"problem": str(error)})
+        return await shown(request, replace(standing, problem=str(error)), error.status)
 
 
-def _event(data: dict[str, Any]) -> str:
-    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+@router.get("/lab/history")
+def show_history(request: Request, session: str = "", cursor: str | None = None) -> Response:
+    with unit_of(request, write=False, need="viewer") as unit:
+        found = lab_history.page(unit, session_id=session or None, limit=50, cursor=cursor)
+        of = prompt_sessions.get(unit, session) if session else None
+        names = {value: words for group in lab_subjects.groups(unit) for value, words in group.items}
+        return page_answer(request, history_page(frame_of(request, unit), found, names, of))
 
 
-async def _asked(request: Request, form: FormData, text: str) -> tuple[inference.Behind, inference.Asked]:
-    kind, _, key = str(form.get("subject", "")).partition(":")
-    config = _config(form)
-    if kind == "prompt":
-        return await inference.behind_prompt(request, key), inference.Asked(text=text, config=config)
-    if kind == "deployment":
-        return await inference.behind_deployment(request, key), inference.Asked(text=text, config=config)
-    if kind != "model":
-        raise ParameterInvalid("Choose a foundation model or a tuned prompt first.")
-    shots = [(i, o) for i, o in _examples(form) if i.strip() and o.strip()]
-    template = Template(instruction=str(form.get("instruction", "")).strip()).with_shots(shots)
-    return await inference.behind_model(request, key), inference.Asked(text=template.render(text), config=config)
+async def shown(request: Request, standing: Standing, status: int = 200) -> Response:
+    """The page, from a route that waits for other things too."""
+
+    def make() -> Response:
+        with unit_of(request, write=False, need="viewer") as unit:
+            return page_answer(request, _page(request, unit, standing), status)
+
+    return await run_in_threadpool(make)
 
 
-def _config(form: FormData) -> GenerateConfig:
-    values: dict[str, Any] = {"decoding": str(form.get("decoding", "greedy"))}
-    whole = ("top_k", "seed", "min_new_tokens", "max_new_tokens")
-    for name, _, _, _ in PARAMETERS:
-        text = str(form.get(name, "")).strip()
-        if text:
-            try:
-                values[name] = int(text) if name in whole else float(text)
-            except ValueError:
-                raise ParameterInvalid(f"{name}: {text!r} is no number.") from None
-    values["stop"] = tuple(s.strip() for s in str(form.get("stop", "")).split(",") if s.strip())
-    return GenerateConfig(**values)
+def _found(unit: Unit, generation: str, session: str, start: str) -> Standing:
+    if generation:
+        row = lab_history.get(unit, generation)
+        return Standing(lab_history.page_of(row), row.id, row.session_id or "")
+    if session:
+        saved = prompt_sessions.get(unit, session)
+        kept = saved.content.get(prompt_sessions.LAB) or {}
+        page = of_content(saved.content, saved.mode, saved.model_id)
+        return Standing(page, str(kept.get("generation") or ""), saved.id)
+    return Standing(example() if start == "example" else LabPage(), empty=start != "example")
 
 
-def _given(form: FormData) -> dict[str, Any]:
-    return {
-        "chosen": str(form.get("subject", "")),
-        "instruction": str(form.get("instruction", "")),
-        "examples": _examples(form),
-        "decoding": str(form.get("decoding", "greedy")),
-        "parameters": {name: str(form.get(name, "")) for name, _, _, _ in PARAMETERS},
-        "stop": str(form.get("stop", "")),
-    }
+def _edited(standing: Standing, do: str) -> Standing:
+    return replace(standing, page=edited(standing.page, do))
 
 
-def _examples(form: FormData) -> list[tuple[str, str]]:
-    return list(zip(_all(form, "example_input"), _all(form, "example_output"), strict=False))
+async def _imported(request: Request, form: FormData, standing: Standing) -> Standing:
+    """Rows of a dataset as examples or tests, drawn by a seed."""
+    page = standing.page
+    count, seed = _whole(form, "count", 3, MOST_IMPORTED), _whole(form, "seed_rows", 73, 2**32 - 1)
+    tests = text(form, "into") == "tests"
+    known = [each.input for each in page.tries] if tests else [given for given, _ in page.examples]
+
+    def drawn() -> tuple[str, list[tuple[str, str]]]:
+        with unit_of(request, write=False, need="viewer") as unit:
+            dataset = datasets.usable(unit, text(form, "dataset"), "dataset", need="viewer")
+        path = studio_of(request).office.store.file(dataset.key or "")
+        return dataset.name, lab_rows.drawn(path, count, seed=seed, without=known)
+
+    name, rows = await run_in_threadpool(drawn)
+    if not rows:
+        raise ParameterInvalid(f"Dataset {name!r} has no further rows that are not on the page already.")
+    if tests:
+        kept = tuple(each for each in page.tries if each.input.strip())
+        page = replace(page, tries=(*kept, *(Try(i, o) for i, o in rows))[:MOST_ROWS])
+    else:
+        filled = tuple(pair for pair in page.examples if "".join(pair).strip())
+        page = replace(page, examples=(*filled, *rows)[:MOST_ROWS])
+    some = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
+    return replace(standing, page=page, told=f"{some} of “{name}” came in as {'tests' if tests else 'examples'}.")
 
 
-def _all(form: FormData, name: str) -> list[str]:
-    return [value for value in form.getlist(name) if isinstance(value, str)]
+def _whole(form: FormData, name: str, default: int, most: int) -> int:
+    given = text(form, name).strip() or str(default)
+    if not given.isdecimal() or not 0 <= int(given) <= most:
+        label = {"count": "Rows", "seed_rows": "Seed"}[name]
+        raise ParameterInvalid(f"{label}: {given[:40]!r} is no whole number up to {most}.")
+    return int(given)
 
 
-def _told(done: Done) -> str:
-    virtual = f" + {done.virtual_tokens} virtual" if done.virtual_tokens else ""
-    sure = f" · {done.confidence:.0%} sure" if done.confidence else ""
-    total = done.input_tokens + done.virtual_tokens + done.generated_tokens
-    return (
-        f"Tokens: {done.input_tokens} input{virtual} + {done.generated_tokens} generated = {total} · "
-        f"{done.stop_reason.replace('_', ' ')}{sure}"
+def _page(request: Request, unit: Unit, standing: Standing) -> str:
+    session = unit.rows.get(PromptSession, standing.session) if standing.session else None
+    session = session if session is not None and unit.role_in(session) else None
+    past = lab_history.page(unit, session_id=session.id if session else None, limit=SHOWN).items
+    groups = lab_subjects.groups(unit, lab_history.recent_subjects(past))
+    first = next((value for group in groups for value, _ in group.items), "")
+    columns = tuple(each if each.subject else replace(each, subject=first) for each in standing.page.columns)
+    page = replace(standing.page, columns=columns)
+    view = View(
+        page=page,
+        groups=groups,
+        subjects=[lab_subjects.maybe(unit, each.subject) for each in columns],
+        answers=_answers(unit, page, standing.generation),
+        generation=standing.generation,
+        session=session,
+        history=past,
+        datasets=unit.rows.page(Dataset, containers=unit.visible(), state="ready", limit=50).items,
+        may_save=unit.role_in(project_of(unit)) >= RANKS["editor"],
+        problem=standing.problem,
+        told=standing.told,
+        resume=past[0] if standing.empty and past else None,
     )
+    return lab_page(frame_of(request, unit), view)
+
+
+def _answers(unit: Unit, page: LabPage, generation: str) -> dict[tuple[int, int], Answer]:
+    """The answers of a generation, where test and subject are still the ones that were asked."""
+    try:
+        row = lab_history.get(unit, generation) if generation else None
+    except NotFound:
+        return {}
+    if row is None:
+        return {}
+    return moved(lab_history.answers_of(row), lab_history.page_of(row), page)
+
+
+def moved(answers: Sequence[Answer], before: LabPage, now: LabPage) -> dict[tuple[int, int], Answer]:
+    """Each answer where its test and its subject stand now; those of rows that are gone are left out."""
+    rows: dict[int, int] = {}
+    waiting = {number: each.input for number, each in enumerate(before.tries)}
+    for number, each in enumerate(now.tries):
+        same = next((old for old, asked in waiting.items() if asked == each.input), None)
+        if same is not None:
+            rows[same] = number
+            del waiting[same]
+    columns: dict[int, int] = {}
+    for number, column in enumerate(now.columns):
+        free = [old for old, other in enumerate(before.columns) if other == column and old not in columns]
+        alike = [o for o, other in enumerate(before.columns) if other.subject == column.subject and o not in columns]
+        if free or alike:
+            columns[(free or alike)[0]] = number
+    return {
+        (rows[each.row], columns[each.column]): each for each in answers if each.row in rows and each.column in columns
+    }

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import re
 from functools import cache
 from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
 
+from softprompt.api.pages.shared import static_version
 from softprompt.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 PLOTLY = "plotly.min.js"
+_IMPORT = re.compile(rb'(from "\./[\w-]+\.js)"')
+"""Modules are imported under the address that pages name, or they would be loaded twice and never renewed."""
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -38,4 +42,5 @@ def _bytes(name: str) -> bytes:
     folder = files("softprompt.ui") / "static"
     if name not in {file.name for file in folder.iterdir()} or name.rsplit(".", 1)[-1] not in TYPES:
         raise NotFound(f"There is no file {name!r} among the static ones.")
-    return (folder / name).read_bytes()
+    body = (folder / name).read_bytes()
+    return _IMPORT.sub(rb'\1?v=%s"' % static_version().encode(), body) if name.endswith(".js") else body

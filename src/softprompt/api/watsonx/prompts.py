@@ -156,7 +156,9 @@ def _lock(session: PromptSession) -> dict[str, Any]:
 
 
 def document(session: PromptSession) -> dict[str, Any]:
-    prompt = {name: value for name, value in session.content.items() if name not in (ABOUT, "text")}
+    prompt = {
+        name: value for name, value in session.content.items() if name not in (ABOUT, "text", prompt_sessions.LAB)
+    }
     if session.model_id:
         prompt["model_id"] = session.model_id
     if session.content.get("text") is not None and not prompt.get("input"):
