@@ -14,9 +14,20 @@ from typing import Any
 
 from softprompt.config import StudioSettings
 from softprompt.jobs import events
-from softprompt.storage.tables import Deployment, LabGeneration, Space, TunedPrompt, TuningRun
+from softprompt.storage.tables import Deployment, Space, TunedPrompt, TuningRun
 from softprompt.storage.types import now
-from softprompt.studio import datasets, deployments, evaluations, people, projects, prompt_sessions, runs, spaces
+from softprompt.studio import (
+    datasets,
+    deployments,
+    evaluations,
+    lab,
+    lab_history,
+    people,
+    projects,
+    prompt_sessions,
+    runs,
+    spaces,
+)
 from softprompt.studio.access import SYSTEM, Actor, Unit
 from softprompt.testing.live import LiveStudio
 from softprompt.worker.local import LocalRunner
@@ -227,12 +238,15 @@ def _written(made: Seeded, unit: Unit, say: Say) -> None:
     }
     session = prompt_sessions.create(unit, projects.sandbox(unit), say("Three shots"), model_id=MODEL, content=content)
     made.ids["session"] = session.id
-    page = {"subject": f"model:{MODEL}", "instruction": say("Route it."), "tries": [say("Where is it?")]}
-    answers = [{"input": say("Where is it?"), "output": say("Warehouse"), "told": "Tokens: 3"}]
-    generation = LabGeneration(
-        project_id=projects.sandbox(unit).id, user_id=unit.actor.user_id, page=page, answers=answers
+    tries = (lab.Try(say("Where is it?"), say("Warehouse")),)
+    page = lab.LabPage(instruction=say("Route it."), tries=tries, columns=(lab.Column(subject=f"model:{MODEL}"),))
+    generation = lab_history.begin(unit, projects.sandbox(unit), page)
+    tokens = (lab_history.Token(text=say("Ware"), logprob=-0.2, top=((say("House"), -1.8),)),)
+    told = lab_history.Answer(
+        row=0, column=0, output=say("Warehouse"), input_tokens=9, generated_tokens=1, tokens=tokens
     )
-    made.ids["generation"] = unit.rows.add(generation).id
+    lab_history.finish(unit, generation.id, [told])
+    made.ids["generation"] = generation.id
     made.ids["key"] = people.create_key(unit, say("Notebook")[:100])[0].id
     colleague = people.create_user(unit, say("Colleague")[:100])
     made.ids["user"] = colleague.id
