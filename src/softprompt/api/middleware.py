@@ -113,5 +113,5 @@ def _too_large(size: int, limit: int) -> str:
 def _is_upload(scope: Scope) -> bool:
     path = scope["path"]
     return scope["method"] in ("PUT", "POST") and (
-        path.startswith(("/uploads/", "/api/datasets", "/api/prompts/import"))
+        path == "/data" or path.startswith(("/uploads/", "/data/uploads", "/api/datasets", "/api/prompts/import"))
     )

@@ -145,14 +145,30 @@ signed_in    GET     /
 signed_in    POST    /home/checklist
 viewer       GET     /data
 editor       POST    /data
+editor       GET,POST  /data/new
+editor       POST    /data/uploads
+editor       GET,PUT,POST,DELETE  /data/uploads/{token}
 viewer       GET     /data/{dataset_id}
+viewer       POST    /data/{dataset_id}/lengths
+viewer       POST    /data/{dataset_id}/leaks
+viewer       GET     /data/{dataset_id}/download
+editor       POST    /data/{dataset_id}/about
+editor       GET,POST  /data/{dataset_id}/edit
+editor       GET     /data/{dataset_id}/fix
 editor       POST    /data/{dataset_id}/repair
+viewer       GET     /data/{dataset_id}/versions
+editor       POST    /data/{dataset_id}/restore
+editor       GET,POST  /data/{dataset_id}/split
+editor       POST    /data/{dataset_id}/delete
+editor       POST    /data/{dataset_id}/undelete
 viewer       GET     /tuning
 viewer       GET     /tuning/new
 editor       POST    /tuning/new
-viewer       GET     /tuning/runs/{run_id}
-editor       POST    /tuning/runs/{run_id}/cancel
-editor       POST    /tuning/runs/{run_id}/keep
+viewer       POST    /tuning/check
+editor       POST    /tuning/measure
+viewer       GET     /tuning/experiments/{experiment_id}
+editor       POST    /tuning/experiments/{experiment_id}
+editor       POST    /tuning/experiments/{experiment_id}/delete
 viewer       GET     /deployments
 viewer       GET     /deployments/new
 editor       POST    /deployments/new
@@ -200,9 +216,41 @@ editor       POST    /lab/sessions/{session_id}/rename
 editor       POST    /lab/sessions/{session_id}/delete
 editor       POST    /lab/sessions/{session_id}/restore
 signed_in    GET     /models
+signed_in    GET     /models/pulls
+studio_admin POST    /models/add
+studio_admin POST    /models/forget
+studio_admin POST    /models/pull
+studio_admin POST    /models/stop
+studio_admin POST    /models/remove
+signed_in    GET     /models/{model_id:path}
+signed_in    GET     /search
+signed_in    GET     /search/lines
+signed_in    POST    /home/sandbox
 """
 
 POLICY |= _read(PAGES)
+
+RUN_PAGES = """
+viewer       GET     /tuning/runs/{run_id}
+viewer       GET     /tuning/runs/{run_id}/curve
+viewer       GET     /tuning/runs/{run_id}/{name}.csv
+viewer       GET     /tuning/runs/{run_id}/recipe.json
+viewer       GET     /tuning/runs/{run_id}/peft.zip
+viewer       POST    /tuning/runs/{run_id}/rates
+editor       POST    /tuning/runs/{run_id}/cancel
+editor       POST    /tuning/runs/{run_id}/keep
+viewer       GET     /tuning/compare
+viewer       POST    /tuning/compare
+viewer       GET     /tuning/evaluations
+viewer       GET     /tuning/evaluations/new
+editor       POST    /tuning/evaluations/new
+viewer       GET     /tuning/evaluations/{evaluation_id}
+viewer       GET     /tuning/evaluations/{evaluation_id}/answers.csv
+editor       POST    /tuning/evaluations/{evaluation_id}/cancel
+editor       POST    /tuning/evaluations/{evaluation_id}/delete
+"""
+
+POLICY |= _read(RUN_PAGES)
 
 ADMIN_PAGES = """
 signed_in    GET     /account

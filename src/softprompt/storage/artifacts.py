@@ -46,6 +46,11 @@ class ArtifactStore:
     def local(self) -> bool:
         return self._local is not None
 
+    @property
+    def cache(self) -> Path:
+        """Folder on this machine for what can be made again."""
+        return self._cache
+
     def put_file(self, key: str, source: Path) -> int:
         """Store a file; its size in bytes. A key that exists is replaced whole."""
         _check(key)

@@ -18,17 +18,31 @@ from softprompt.data.problems import Problem
 from softprompt.data.read import stream
 from softprompt.data.records import Example
 from softprompt.data.report import DataReport, check
-from softprompt.errors import DatasetInvalid, Forbidden, InUse, NotFound, ParameterInvalid, TooLarge, WrongState
+from softprompt.errors import (
+    DatasetInvalid,
+    DatasetUnreadable,
+    Forbidden,
+    InUse,
+    NotFound,
+    ParameterInvalid,
+    TooLarge,
+    WrongState,
+)
 from softprompt.params import Task
+from softprompt.storage import datasets as queries
 from softprompt.storage.artifacts import ArtifactStore
+from softprompt.storage.datasets import Listed, Use
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Dataset, Evaluation, Project, TuningRun
 from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.datasets_index import RowIndex, build, open_index
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 from softprompt.studio.secrets import digest, new_secret
 
 NAMED = 20
 """Problems that a refusal names; the rest is counted."""
+_NO_DATASET = ("format", "header", "empty")
+"""Kinds of problems with a file as a whole, in which there is nothing to show or to repair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +69,25 @@ def examine(path: Path, *, most_rows: int, task: Task = "auto") -> Examined:
     return Examined(path, path.stat().st_size, sha256, report)
 
 
+def refuse_no_dataset(found: Examined) -> None:
+    """Say what is wrong with a file that is no dataset at all: a picture, an archive, nothing."""
+    told = [problem for problem in found.report.problems if problem.kind in _NO_DATASET and not problem.repaired]
+    if told and not found.report.valid:
+        raise DatasetUnreadable(" ".join(f"{problem.message} {problem.fix}" for problem in told[:3]))
+
+
 def keep(store: ArtifactStore, found: Examined) -> None:
-    """Put the file into the store, where it lies under its digest."""
+    """Put the file into the store, where it lies under its digest, and lay out its rows on this machine."""
     if not store.exists(found.key):
         store.put_file(found.key, found.path)
+    build(store.cache / "rows", found.sha256, found.path)
+
+
+def index(store: ArtifactStore, dataset: Dataset) -> RowIndex | None:
+    """The rows of a stored dataset; None while it has no file."""
+    if dataset.key is None or dataset.sha256 is None:
+        return None
+    return open_index(store.cache / "rows", dataset.sha256, lambda: store.file(str(dataset.key)))
 
 
 def create(
@@ -147,6 +176,44 @@ def find(unit: Unit, project: Project, id_or_name: str) -> Dataset:
 def page(unit: Unit, *, project_id: str | None = None, **paging: Any) -> Page[Dataset]:
     inside: dict[str, Any] = {"project_id": unit.get(Project, project_id).id} if project_id else {}
     return unit.rows.page(Dataset, containers=unit.visible(), **inside, **paging)
+
+
+def listed(
+    unit: Unit, *, project_id: str | None = None, search: str = "", start: int = 0, limit: int = 50
+) -> tuple[list[Listed], int]:
+    """The newest version of each name, the newest first, and how many names there are."""
+    inside = unit.get(Project, project_id).id if project_id else None
+    return queries.newest(
+        unit.rows.session, containers=unit.visible(), project_id=inside, search=search, start=start, limit=limit
+    )
+
+
+def history(unit: Unit, dataset: Dataset) -> list[Listed]:
+    """All versions of its name without their reports, the newest first."""
+    return queries.versions(unit.rows.session, dataset.project_id, dataset.name)
+
+
+def uses(unit: Unit, dataset: Dataset) -> list[Use]:
+    """Runs and evaluations that work, or worked, with this version; the newest ones."""
+    return queries.uses(unit.rows.session, dataset.id, dataset.project_id)
+
+
+def restore(unit: Unit, dataset_id: str) -> Dataset:
+    """A new version with what an older one holds."""
+    old = unit.get(Dataset, dataset_id)
+    unit.rows.lock(unit.get(Project, old.project_id))
+    same: dict[str, Any] = {"project_id": old.project_id, "name": old.name, "sort": "-version", "limit": 1}
+    newest = unit.rows.all(Dataset, **same)[0]
+    if newest.sha256 == old.sha256:
+        return newest
+    if old.key is None:
+        raise WrongState(f"Version {old.version} of {old.name!r} has no file, so it cannot be restored.")
+    kept = ("project_id", "name", "description", "tags", "state", "file_name", "media_type", "size", "sha256", "key")
+    values = {column: getattr(old, column) for column in (*kept, "rows", "task", "report")}
+    version = unit.rows.all(Dataset, deleted=True, **same)[0].version + 1
+    dataset = unit.rows.add(Dataset(**values, version=version, created_by=unit.actor.user_id))
+    unit.log("restore", dataset, name=dataset.name, version=version, from_version=old.version)
+    return dataset
 
 
 def versions(unit: Unit, dataset_id: str) -> list[Dataset]:

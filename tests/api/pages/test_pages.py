@@ -87,7 +87,7 @@ def test_data_is_loaded_looked_at_and_repaired(browser: httpx.Client, post: Post
     assert "&lt;b&gt;hello&lt;/b&gt;" in page.text, "what people wrote is escaped"
     assert "<b>hello" not in page.text
     path = page.url.path
-    assert "Row 7 says" in browser.get(f"{path}?search=row 7 ").text
+    assert "<mark>Row 7</mark> says" in browser.get(f"{path}?search=row 7 ").text
     assert "No row holds this text" in browser.get(f"{path}?search=zebra").text
     repaired = post(f"{path}/repair", page=path)
     assert "version 2" in repaired.text

@@ -1,170 +1,179 @@
-"""Data: what was loaded, what is in it, what is wrong with it, and how to repair it."""
+"""Data: all datasets, and the ways to bring one in: a file, rows to paste, or rows typed by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import htpy as h
 
-from softprompt.storage.rows import Page
-from softprompt.storage.tables import Dataset
-from softprompt.ui.components import (
-    action,
-    badge,
-    bars,
-    button,
-    empty,
-    facts,
-    field,
-    notice,
-    size,
-    table,
-    when,
-)
+from softprompt.storage.datasets import Listed
+from softprompt.ui.components import action, badge, empty, field, notice, size, table, when
 from softprompt.ui.layout import Frame, csrf_field, page
+from softprompt.ui.pages.data_parts import address, plural
+
+LEAD = 'Labelled examples: {"input": "You only shipped me 2 of 5 units!", "output": "Warehouse, Packaging"}.'
 
 
-def datasets(frame: Frame, found: Page[Dataset], problem: str = "") -> str:
-    rows = [
-        [
-            h.div[h.a(".strong", href=f"/data/{d.id}")[d.name], h.div(".sub")[f"version {d.version}"]],
-            badge(d.state),
-            "–" if d.rows is None else f"{d.rows:,}",
-            d.task or "–",
-            size(d.size),
-            when(d.created_at),
-        ]
-        for d in found.items
-    ]
-    head = (("Dataset", False), ("State", False), ("Rows", True), ("Task", False), ("Size", True), ("Loaded", False))
-    listed = (
-        h.section(".card.flush")[table(head, rows, "Datasets")]
-        if rows
-        else empty("No data yet", "Each row is an input and the answer that you want for it.")
-    )
-    lead = 'Labelled examples: {"input": "You only shipped me 2 of 5 units!", "output": "Warehouse, Packaging"}.'
-    return page(frame, "Data", _upload(frame, problem), listed, lead=lead, scripts=("upload.js",))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A page of the list.
+
+    Attributes:
+        deleted: id and name of what was just deleted.
+        problem: why nothing was loaded, with `pasted` as it was typed.
+        limit: bytes that a file may have.
+    """
+
+    items: Sequence[Listed]
+    total: int
+    start: int = 0
+    limit: int = 50
+    search: str = ""
+    deleted: tuple[str, str] | None = None
+    problem: str = ""
+    pasted: str = ""
+    name: str = ""
+    most_bytes: int = 0
+    may_edit: bool = True
 
 
-def _upload(frame: Frame, problem: str) -> h.Element:
-    return h.form(".card.stack.tight", method="post", action="/data", enctype="multipart/form-data", data_upload="")[
-        csrf_field(frame),
-        notice("error", "The file was not loaded.", problem) if problem else None,
-        h.div(".drop")[
-            h.strong["Drop a file here, or choose one"],
-            h.input(
-                type="file", name="file", accept=".jsonl,.json,.csv,.JSONL", aria_label="File with labelled examples"
-            ),
-            h.span(".small")["JSON lines, a JSON array or CSV; read as it is, whatever its name"],
-        ],
-        h.details[
-            h.summary["Or paste rows"],
-            field("Rows", h.textarea(name="pasted", rows="6", placeholder='{"input": "…", "output": "…"}')),
-        ],
-        h.div(".row.apart")[
-            field("Name", h.input(name="name", placeholder="The file's name, if empty")),
-            h.button(".button.primary")["Load and check"],
-        ],
-    ]
-
-
-def dataset(frame: Frame, found: Dataset, rows: Sequence[dict[str, Any]], start: int, search: str) -> str:
-    report = found.report or {}
-    title = found.name if found.version == 1 else f"{found.name} · version {found.version}"
-    ready = found.state == "ready"
-    actions = [
-        h.a(".button", href=f"/api/datasets/{found.id}/file", download="")["Download"],
-        button("Tune with it", f"/tuning/new?dataset={found.id}", primary=True) if ready else None,
-    ]
-    numbers = facts(
-        [
-            ("rows that can be used", f"{report.get('valid', 0):,}"),
-            ("refused", f"{report.get('refused', 0):,}"),
-            ("answers", f"{len(report.get('labels', {})):,}"),
-            ("duplicates", f"{report.get('duplicate_count', 0):,}"),
-            ("contradictions", f"{report.get('contradiction_count', 0):,}"),
-        ]
-    )
+def datasets(frame: Frame, listing: Listing) -> str:
+    undo: h.Node = None
+    if listing.deleted:
+        back = action(frame, "Undo", f"/data/{listing.deleted[0]}/undelete", style="small")
+        undo = h.div(".note.undo", role="status")[h.span[f"{listing.deleted[1]} was deleted."], back]
     return page(
         frame,
-        title,
-        h.section(".card")[numbers],
-        _problems(frame, found, report),
-        h.div(".split")[_rows(found, rows, start, search), h.div(".stack")[_labels(report), _lengths(report)]],
-        lead=h.span[badge(found.state), f"  {found.task or ''}, {size(found.size)}, loaded ", when(found.created_at)],
-        actions=actions,
-        crumbs=(("/data", "Data"),),
+        "Data",
+        undo,
+        _upload(frame, listing) if listing.may_edit else None,
+        _list(listing),
+        lead=LEAD,
+        scripts=("upload.js",),
     )
 
 
-def _problems(frame: Frame, found: Dataset, report: dict[str, Any]) -> h.Node:
-    warnings = [notice("warn", words) for words in report.get("warnings", ())]
-    problems = report.get("problems", ())
-    if not problems:
-        return warnings or None
-    rows = [
-        [
-            str(p["line"]),
-            str(p["column"]),
-            p["message"],
-            h.span(".muted")[p["fix"]],
-            "repaired" if p["repaired"] else "refused",
-        ]
-        for p in problems[:50]
-    ]
-    head = (("Line", True), ("Column", True), ("What is wrong", False), ("What to do", False), ("", False))
-    fix = action(frame, f"Fix these {len(problems)}", f"/data/{found.id}/repair", style="primary")
-    return h.div(".stack")[
-        warnings,
-        h.section(".card.flush")[
-            h.div(".title")[h.h2[f"{len(problems)} problems"], fix], table(head, rows, "Problems of the file")
-        ],
+def _list(listing: Listing) -> h.Node:
+    if not listing.items and not listing.search:
+        words = "Each row is an input and the answer that you want for it. A few hundred are enough to begin."
+        return empty("No data yet", words)
+    search = h.form(method="get", role="search")[
+        h.input(
+            type="search", name="search", value=listing.search, placeholder="Search by name",
+            aria_label="Search datasets by name",
+        )
+    ]  # fmt: skip
+    body = (
+        table(_HEAD, [_line(d) for d in listing.items], "Datasets")
+        if listing.items
+        else h.div(".empty")[h.p[f"No dataset has “{listing.search}” in its name."], h.a(href="/data")["Show all"]]
+    )
+    return h.section(".card.flush", aria_labelledby="list-title")[
+        h.div(".title")[h.h2("#list-title")[plural(listing.total, "dataset")], search], body, _pages(listing)
     ]
 
 
-def _labels(report: dict[str, Any]) -> h.Node:
-    labels, combinations = report.get("labels") or {}, report.get("combinations") or {}
-    if not labels:
-        return None
-    both = combinations and combinations != labels
+_HEAD = (
+    ("Dataset", False), ("Rows", True), ("Labels", True), ("To look at", False), ("Versions", True), ("Size", True),
+    ("Loaded", False),
+)  # fmt: skip
+
+
+def _line(d: Listed) -> list[h.Node]:
     return [
-        h.section(".card")[h.h2["Labels"], bars(labels)],
-        h.section(".card")[h.h2["Combinations"], bars(combinations)] if both else None,
+        h.div[
+            h.a(".strong", href=f"/data/{d.id}")[d.name],
+            h.div(".sub")[d.description[:80] or (d.task or "")],
+        ],
+        "–" if d.rows is None else f"{d.rows:,}",
+        f"{d.labels:,}" if d.labels else "–",
+        _state(d),
+        h.a(href=f"/data/{d.id}/versions")[f"{d.versions:,}"],
+        size(d.size),
+        h.div[when(d.created_at), h.div(".sub")[d.by or ""]],
     ]
 
 
-def _lengths(report: dict[str, Any]) -> h.Node:
-    rows = [
-        [f"{side}, {unit}", *(f"{spread[k]:.0f}" for k in ("shortest", "median", "p95", "longest"))]
-        for side, lengths in (report.get("lengths") or {}).items()
-        for unit, spread in lengths.items()
-        if spread
+def _state(d: Listed) -> h.Node:
+    if d.state == "invalid":
+        words = f"{plural(d.refused, 'row')} to fix" if d.refused else "no rows"
+        return h.span(".badge.invalid")[words]
+    if d.state != "ready":
+        return badge(d.state)
+    return h.span(".badge")[plural(d.warnings, "finding")] if d.warnings else h.span(".badge.ready")["clean"]
+
+
+def _pages(listing: Listing) -> h.Node:
+    if listing.total <= len(listing.items):
+        return None
+    here = f"{listing.start + 1:,}–{listing.start + len(listing.items):,} of {listing.total:,}"
+    more = listing.start + len(listing.items) < listing.total
+    earlier = address("/data", search=listing.search, start=max(0, listing.start - listing.limit))
+    further = address("/data", search=listing.search, start=listing.start + listing.limit)
+    return h.nav(".title.end.pager", aria_label="Pages of datasets")[
+        h.a(".button.small", href=earlier)["Earlier"] if listing.start else None,
+        h.span(".muted.small")[here],
+        h.a(".button.small", href=further)["Further"] if more else None,
     ]
-    head = (("Length", False), ("shortest", True), ("median", True), ("95 %", True), ("longest", True))
-    return h.section(".card.flush")[h.div(".title")[h.h2["Lengths"]], table(head, rows, "Lengths")] if rows else None
 
 
-def _rows(found: Dataset, rows: Sequence[dict[str, Any]], start: int, search: str) -> h.Element:
-    shown = [[str(r["number"] + 1), r["input"], h.span(".tag")[r["output"]]] for r in rows]
-    head = (("Row", True), ("Input", False), ("Output", False))
-    base = f"/data/{found.id}?search={search}&start="
-    return h.section(".card.flush")[
-        h.div(".title")[
-            h.h2["Rows"],
-            h.form(method="get")[
-                h.input(
-                    type="search",
-                    name="search",
-                    value=search,
-                    placeholder="Search in the rows",
-                    aria_label="Search in the rows",
-                )
+def _upload(frame: Frame, listing: Listing) -> h.Element:
+    return h.form(
+        "#upload.card.stack.tight", method="post", action="/data", enctype="multipart/form-data", data_upload=""
+    )[
+        csrf_field(frame),
+        h.h2(".sr")["Bring in data"],
+        h.div(data_part="problem", aria_live="assertive")[
+            notice("error", "Nothing was loaded.", listing.problem) if listing.problem else None
+        ],
+        h.label(".drop", data_part="drop")[
+            h.strong["Drop a file here, or choose one"],
+            h.input(
+                type="file", name="file", accept=".jsonl,.json,.csv,.JSONL,.JSON,.CSV,.tsv,.txt",
+                aria_label="File with labelled examples",
+            ),
+            h.span(".small")[
+                f"JSON lines, a JSON array or CSV, up to {size(listing.most_bytes)}; read as it is, whatever its name"
             ],
         ],
-        table(head, shown, "Rows") if shown else h.div(".empty")[h.p["No row holds this text."]],
-        h.div(".title")[
-            h.a(".button.quiet", href=f"{base}{max(0, start - len(rows) or 0)}")["Earlier rows"] if start else h.span,
-            h.a(".button.quiet", href=f"{base}{start + len(rows)}")["Further rows"] if len(rows) == 25 else h.span,
+        _progress(),
+        h.details(open=bool(listing.pasted))[
+            h.summary["Or paste rows"],
+            field(
+                "Rows",
+                h.textarea(name="pasted", rows="7", spellcheck="false", placeholder='{"input": "…", "output": "…"}')[
+                    listing.pasted
+                ],
+                "JSON lines, a JSON array, or CSV with a first line input,output.",
+            ),
         ],
-    ]
+        h.div(".row.apart.foot-row")[
+            field(
+                "Name",
+                h.input(name="name", value=listing.name, maxlength="200", placeholder="The file's name, if empty"),
+                "A name that is there gets a new version.",
+            ),
+            h.div(".row")[
+                h.a(".button", href="/data/new")["Type rows by hand"],
+                h.button(".button.primary", data_part="send")["Load and check"],
+            ],
+        ],
+    ]  # fmt: skip
+
+
+def _progress() -> h.Element:
+    """What a script fills while a file is on its way."""
+    return h.div(".upload-progress", data_part="progress", hidden=True)[
+        h.div(".row.apart")[
+            h.strong(data_part="doing", aria_live="polite"), h.span(".muted.small", data_part="numbers")
+        ],
+        h.div(
+            ".meter", role="progressbar", aria_label="Upload", aria_valuemin="0", aria_valuemax="100",
+            data_part="meter",
+        )[h.i],
+        h.div(".row")[
+            h.button(".button.small", type="button", data_part="cancel")["Cancel"],
+            h.button(".button.small.primary", type="button", data_part="retry", hidden=True)["Go on"],
+        ],
+    ]  # fmt: skip
