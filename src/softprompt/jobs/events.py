@@ -49,10 +49,15 @@ def after(rows: Rows, run_id: str, last_id: int = 0, limit: int = 500) -> Sequen
 
 
 def told_after(
-    rows: Rows, run_id: str, last_id: int = 0, limit: int = 500, *, kinds: Collection[str] = ()
+    rows: Rows, run_id: str, last_id: int = 0, limit: int = 500, *, kinds: Collection[str] = (), every: int = 1
 ) -> list[Told]:
-    """The same for many readers and long runs: no rows are kept, and only the kinds that are wanted are read."""
-    return [Told(*each) for each in stored.told_after(rows.session, run_id, last_id, limit, kinds)]
+    """The same for many readers and long runs: no rows are kept, and only what is wanted is read.
+
+    Args:
+        kinds: all if empty.
+        every: about one in so many.
+    """
+    return [Told(*each) for each in stored.told_after(rows.session, run_id, last_id, limit, kinds, every)]
 
 
 def newest(rows: Rows, run_id: str, kinds: Collection[str], limit: int) -> list[Told]:

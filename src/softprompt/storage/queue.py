@@ -79,12 +79,14 @@ _TOLD = (RunEvent.id, RunEvent.at, RunEvent.kind, RunEvent.data)
 
 
 def told_after(
-    session: Session, run_id: str, last_id: int, limit: int, kinds: Collection[str]
+    session: Session, run_id: str, last_id: int, limit: int, kinds: Collection[str] = (), every: int = 1
 ) -> Sequence[tuple[int, datetime, str, dict[str, Any]]]:
     """Columns instead of rows: a followed run is looked at many times a second, a long one has thousands of them."""
     wanted = select(*_TOLD).where(RunEvent.run_id == run_id, RunEvent.id > last_id)
     if kinds:
         wanted = wanted.where(RunEvent.kind.in_(list(kinds)))
+    if every > 1:
+        wanted = wanted.where(RunEvent.id % every == 0)
     return [tuple(each) for each in session.execute(wanted.order_by(RunEvent.id).limit(limit))]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from softprompt.errors import InUse, NotFound, ParameterInvalid, SoftpromptError
@@ -11,6 +11,7 @@ from softprompt.jobs import events, queue
 from softprompt.params import TuneConfig
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Dataset, Project, RunEvent, TunedPrompt, TuningExperiment, TuningRun
+from softprompt.storage.work import Job
 from softprompt.studio import datasets, experiments, foundation_models, tuned_prompts
 from softprompt.studio.access import Unit, check_revision
 from softprompt.studio.names import changes, clean_tags, clean_text
@@ -107,6 +108,11 @@ def again(unit: Unit, run_id: str, changes: dict[str, Any]) -> TuningRun:
         keep_prompt=run.keep_prompt,
     )
     return start(unit, unit.get(Project, run.project_id), plan)
+
+
+def as_earlier(plan: Plan, run: TuningRun) -> Plan:
+    """The plan, with all that no form shows as an earlier run had it."""
+    return replace(plan, description=run.description, tags=tuple(run.tags), keep_prompt=run.keep_prompt)
 
 
 def get(unit: Unit, run_id: str) -> TuningRun:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import InUse, ParameterInvalid
+from softprompt.errors import InUse, NotFound, ParameterInvalid
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, Space, TunedPrompt, TuningRun
 from softprompt.storage.types import new_id
 from softprompt.studio.access import Role, Unit, check_revision
 from softprompt.studio.names import changes, clean_name, clean_text
+
+PEFT_FILES = ("adapter_config.json", "adapter_model.safetensors", "README.md")
 
 
 def from_run(unit: Unit, run: TuningRun, key: str, card: dict[str, Any]) -> TunedPrompt:
@@ -117,10 +120,21 @@ def delete(unit: Unit, prompt_id: str, revision: int | None = None) -> None:
     unit.delete(prompt)
 
 
-def packed(folder: Path) -> bytes:
-    """The artefact as a ZIP file."""
+def packed(folder: Path, names: Collection[str] = ()) -> bytes:
+    """The artefact as a ZIP file; all of it, or the files that are named."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            archive.write(path, path.relative_to(folder).as_posix())
+            name = path.relative_to(folder).as_posix()
+            if not names or name in names:
+                archive.write(path, name)
     return buffer.getvalue()
+
+
+def peft_adapter(unit: Unit, prompt_id: str) -> bytes:
+    """What PEFT opens of a tuned prompt, as a ZIP file."""
+    prompt = unit.get(TunedPrompt, prompt_id, need="viewer")
+    packed_files = packed(unit.store.folder(prompt.key), PEFT_FILES)
+    if not (prompt.card.get("peft") or {}).get("covers"):
+        raise NotFound(f"{prompt.name!r} has no vectors that PEFT could open: it answers by a label readout alone.")
+    return packed_files

@@ -1,48 +1,137 @@
-"""The loss curve as SVG, drawn on the server: what a page shows before, or without, any script."""
+"""Charts drawn on the server: what a page shows before, or without, any script. Lines are SVG that stretches with the
+page; numbers beside them are text of the page, so that they keep their size on a phone.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import htpy as h
 
-WIDTH, HEIGHT = 1000, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 10, 34
-MOST_POINTS = 400
-
+MOST_POINTS = 500
 Point = tuple[float, float]
 
 
-def loss_curve(train: Sequence[Point], validation: Sequence[Point], updates: int) -> h.Node:
-    """Loss over updates.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        look: "faint" behind another one, "train", or "held" for held-out rows (dashed).
+        colour: number of the colour, from 1.
+        marked: draw its points, too.
+    """
+
+    name: str
+    points: Sequence[Point]
+    look: str = "train"
+    colour: int = 1
+    marked: bool = False
+
+    @property
+    def css(self) -> str:
+        return f"line {self.look} c{self.colour}"
+
+
+def chart(lines: Sequence[Line], *, wide: float, told: str, across: str = "update", height: str = "") -> h.Element:
+    """Lines over a common axis that begins at 0.
 
     Args:
-        train: (update, loss) of the training rows.
-        validation: the same of the validation rows.
-        updates: of the whole run, the width of the picture.
+        wide: the right end of the axis.
+        told: what it shows, for those who cannot see it.
+        height: a class that sets another height.
     """
-    if not train:
-        return h.div(".empty")[h.p["The curve begins with the first update."]]
-    top = max(y for _, y in (*train, *validation)) * 1.05 or 1.0
-    wide = max(updates, int(train[-1][0]), 1)
+    shown = [line for line in lines if line.points]
+    values = [y for line in shown for _, y in line.points if math.isfinite(y)]
+    high = max(values, default=1.0) or 1.0
+    levels = nice(high)
+    top = levels[-1]
+    wide = max(wide, *(line.points[-1][0] for line in shown), 1) if shown else max(wide, 1)
 
-    def x(value: float) -> float:
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * value / wide
+    def place(point: Point) -> str:
+        x, y = point
+        return f"{100 * x / wide:.2f},{100 * (1 - min(y, top) / top):.2f}"
 
-    def y(value: float) -> float:
-        return _TOP + (HEIGHT - _TOP - _BOTTOM) * (1 - value / top)
-
-    def line(points: Sequence[Point], style: str) -> h.Node:
-        shown = points[:: max(1, len(points) // MOST_POINTS)]
-        return h.polyline(class_=style, points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in shown))
-
-    levels = [top * k / 4 for k in range(5)]
-    grid = [h.line(class_="axis", x1=_LEFT, x2=WIDTH - _RIGHT, y1=f"{y(v):.1f}", y2=f"{y(v):.1f}") for v in levels]
-    marks = [h.text(x=_LEFT - 8, y=f"{y(v) + 4:.1f}", text_anchor="end")[f"{v:.2f}"] for v in levels]
-    marks += [
-        h.text(x=f"{x(wide * k / 4):.1f}", y=HEIGHT - 12, text_anchor="middle")[f"{wide * k / 4:.0f}"] for k in range(5)
+    drawn = [
+        h.polyline(class_=line.css, points=" ".join(place(p) for p in thinned(line.points) if math.isfinite(p[1])))
+        for line in shown
     ]
-    told = f"Loss over {wide} updates: from {train[0][1]:.2f} to {train[-1][1]:.2f}."
-    return h.svg(viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=told)[
-        grid, marks, line(train, "line"), line(validation, "line second") if validation else None
+    rules = [_rule(100 * (1 - level / top)) for level in levels]
+    marks = [
+        h.i(class_=f"c{line.colour}", style=f"left:{100 * x / wide:.2f}%;top:{100 * (1 - min(y, top) / top):.2f}%")
+        for line in shown
+        if line.marked
+        for x, y in thinned(line.points, 60)
+        if math.isfinite(y)
     ]
+    return h.div(class_=f"plot {height}".strip(), role="img", aria_label=told)[
+        h.div(".plot-y", aria_hidden="true")[
+            [h.span(style=f"top:{100 * (1 - level / top):.2f}%")[_short(level)] for level in levels]
+        ],
+        h.div(".plot-area", aria_hidden="true")[
+            h.svg(viewBox="0 0 100 100", preserveAspectRatio="none")[rules, drawn], marks
+        ],
+        h.div(".plot-x", aria_hidden="true")[
+            [h.span(style=f"left:{100 * at / wide:.2f}%")[f"{at:,.0f}"] for at in nice(wide, inside=True)]
+        ],
+        h.div(".plot-name", aria_hidden="true")[across],
+    ]
+
+
+def legend(lines: Sequence[Line]) -> h.Element:
+    """Names of the lines beside their looks."""
+    return h.ul(".legend", data_part="legend")[
+        [h.li[h.span(class_=f"swatch {line.look} c{line.colour}", aria_hidden="true"), line.name] for line in lines]
+    ]
+
+
+def loss_lines(
+    update: Sequence[int], loss: Sequence[float], smoothed: Sequence[float], held: Sequence[Point]
+) -> list[Line]:
+    """The loss of a run: every update faint, their mean strong, held-out rows dashed."""
+    steps = list(zip(update, loss, strict=True))
+    lines = [
+        Line("each update", steps, "faint"),
+        Line("training, smoothed", list(zip(update, smoothed, strict=True))),
+    ]
+    return [*lines, Line("validation", held, "held", 2, marked=True)] if held else lines
+
+
+def interval(share: float, low: float, high: float, words: str, *, colour: int = 1) -> h.Element:
+    """A share between 0 and 1 as a dot on its 95 % interval."""
+    return h.span(class_=f"whisker c{colour}", role="img", aria_label=words, title=words)[
+        h.i(style=f"left:{100 * low:.1f}%;width:{100 * max(0.0, high - low):.1f}%"),
+        h.b(style=f"left:{100 * share:.1f}%"),
+    ]
+
+
+def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
+    """So many of the points as a screen can show, the last one among them."""
+    step = max(1, math.ceil(len(points) / most))
+    found = list(points[::step])
+    if points and found[-1] != points[-1]:
+        found.append(points[-1])
+    return found
+
+
+def nice(high: float, count: int = 4, *, inside: bool = False) -> list[float]:
+    """Round levels from 0 to `high`; the last reaches it, or stays `inside`."""
+    if not math.isfinite(high) or high <= 0:
+        return [0.0, 1.0]
+    raw = high / count
+    size = 10 ** math.floor(math.log10(raw))
+    step = next(size * k for k in (1, 2, 2.5, 5, 10) if size * k >= raw * 0.999)
+    if inside and step < 1 <= high:
+        step = 1
+    last = math.floor(high / step + 1e-9) if inside else math.ceil(high / step - 1e-9)
+    return [round(step * k, 12) for k in range(last + 1)]
+
+
+def _rule(y: float) -> h.VoidElement | h.Element:
+    return h.line(class_="axis", x1="0", x2="100", y1=f"{y:.2f}", y2=f"{y:.2f}")
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}" if value else "0"

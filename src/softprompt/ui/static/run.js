@@ -1,137 +1,213 @@
-// Follows a run: numbers, curve and log come in as the worker tells them; a lost connection goes on where it broke.
+// Follows a run or an evaluation: numbers, curve and log come in as the worker tells them. A lost connection, a restarted server or a
+// second tab change nothing: everybody goes on behind the last event they saw.
 
+import { colour, faint, Picture, smooth, tools } from "./plot.js";
 import { part } from "./studio.js";
 
 const card = document.querySelector("[data-run]");
-const run = card.dataset.run;
-const train = { x: [], y: [] };
-const held = { x: [], y: [] };
-const raw = [];
-let updates = 0;
-let perEpoch = 0;
-let drawn = null;
+const run = card?.dataset.run;
+const kind = card?.dataset.kind ?? "runs";
+const methods = new Set();
+const live = ["queued", "running"].includes(card?.dataset.state);
+const curve = { updates: Number(card?.dataset.updates ?? 0), update: [], loss: [], rate: [], speed: [], epochs: [] };
+let last = Number(card?.dataset.last ?? 0);
+const title = document.title;
 
-const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const lasting = (s) => (s < 60 ? `${Math.round(s)} s` : `${Math.floor(s / 60)} min ${String(Math.round(s % 60)).padStart(2, "0")} s`);
+const SERIES = { loss: "loss (nats)", rate: "learning rate", speed: "tokens a second" };
+const place = card && part("curve", card);
+const chosen = card ? tools(card, () => picture?.draw()) : null;
+const picture = place ? new Picture(place, look) : null;
+card?.querySelector('[data-part="whole"]')?.addEventListener("click", () => picture?.whole());
 
-/** The mean of the last updates: one update's loss says little. */
-function smooth(values, span = 7) {
-  return values.map((_, i) => {
-    const near = values.slice(Math.max(0, i - span + 1), i + 1);
-    return near.reduce((a, b) => a + b, 0) / near.length;
-  });
+function look() {
+  const { series, log, span } = chosen;
+  const line = (width, color, dash) => ({ color, width, dash, simplify: true });
+  const traces = [];
+  if (series === "loss") {
+    const ends = curve.epochs.filter((each) => each.validation != null);
+    traces.push(
+      { x: curve.update, y: curve.loss, name: "each update", mode: "lines", line: line(1, faint()) },
+      { x: curve.update, y: smooth(curve.loss, span), name: "smoothed", mode: "lines", line: line(2.5, colour(1)) },
+    );
+    if (ends.length)
+      traces.push({
+        x: ends.map((each) => each.update),
+        y: ends.map((each) => each.validation),
+        name: "validation",
+        mode: "lines+markers",
+        line: line(2, colour(2), "dot"),
+        marker: { size: 6, color: colour(2) },
+      });
+  } else traces.push({ x: curve.update, y: curve[series], name: SERIES[series], mode: "lines", line: line(2, colour(1)) });
+  for (const trace of traces) trace.hovertemplate = series === "speed" ? "%{y:,.0f}" : "%{y:.4g}";
+  return { traces, title: SERIES[series], log, wide: curve.updates, key: `${series} ${log}` };
 }
 
-function show(name, text) {
-  const place = part(name, card);
-  if (place) place.textContent = text;
-}
+// --- what the run tells -----------------------------------------------------------------------------------------------
+const show = (name, text) => {
+  const spot = part(name, card);
+  if (spot && spot.textContent !== text) spot.textContent = text;
+};
+const count = (n) => Math.round(n).toLocaleString("en");
 
-function tell(at, words) {
-  const log = part("log");
-  const line = document.createElement("div");
-  const time = document.createElement("time");
-  time.textContent = new Date(at).toISOString().slice(11, 19);
-  const text = document.createElement("span");
-  text.textContent = words;
-  line.append(time, text);
-  log.append(line);
-  log.scrollTop = log.scrollHeight;
+function lasting(seconds) {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const minutes = Math.floor(Math.round(seconds) / 60);
+  const rest = (n) => String(n).padStart(2, "0");
+  return minutes < 60 ? `${minutes} min ${rest(Math.round(seconds) % 60)} s` : `${Math.floor(minutes / 60)} h ${rest(minutes % 60)} min`;
 }
 
 function step(data) {
-  train.x.push(data.update);
-  train.y.push(data.loss);
-  show("updates", `${data.update} of ${updates}`);
-  show("loss", data.loss.toFixed(3));
-  show("rate", data.learning_rate.toPrecision(2));
-  show("speed", Math.round(data.tokens_per_second).toLocaleString("en"));
+  const behind = curve.update.findIndex((update) => update >= data.update);
+  if (behind >= 0 && curve.update.at(-1) >= data.update)
+    for (const list of [curve.update, curve.loss, curve.rate, curve.speed]) list.length = behind; // it went on from a checkpoint
+  curve.update.push(data.update);
+  curve.loss.push(data.loss);
+  curve.rate.push(data.learning_rate);
+  curve.speed.push(data.tokens_per_second);
+  show("updates", `${count(data.update)} of ${count(curve.updates)}`);
+  show("loss", smooth(curve.loss.slice(-9), 9).at(-1).toFixed(3));
+  show("rate", Number(data.learning_rate.toPrecision(2)).toString());
+  show("speed", count(data.tokens_per_second));
   show("eta", lasting(data.eta_seconds));
-  const bar = card.querySelector(".meter > i");
-  if (bar && updates) bar.style.width = `${(100 * data.update) / updates}%`;
+  fill(curve.updates ? Math.min(1, data.update / curve.updates) : 0);
+}
+
+function fill(share) {
+  const bar = card.querySelector('[role="progressbar"]');
+  if (bar) {
+    bar.setAttribute("aria-valuenow", (100 * share).toFixed(1));
+    bar.firstElementChild.style.width = `${(100 * share).toFixed(1)}%`;
+  }
+  document.title = `${Math.floor(100 * share)} % · ${title}`;
+}
+
+/** An evaluation goes on to the next method. */
+function method({ name }) {
+  if (kind !== "evaluations") return;
+  methods.add(name);
+  const all = Math.max(Number(card.dataset.total), methods.size);
+  show("methods-done", `${methods.size - 1} of ${all}`);
+  show("now", `Asking: ${name}.`);
+  fill((methods.size - 1) / all);
 }
 
 const TAKE = {
   Started(data) {
-    updates = data.updates;
-    if (!part("updates", card)) location.reload();
+    curve.updates = data.updates;
   },
   StepDone: step,
   EpochDone(data) {
-    perEpoch ||= train.x.length ? train.x.at(-1) / (data.epoch + 1) : 0;
-    if (data.validation_loss != null) {
-      held.x.push(Math.round(perEpoch * (data.epoch + 1)));
-      held.y.push(data.validation_loss);
-    }
+    const update = curve.update.at(-1) ?? 0;
+    curve.epochs = curve.epochs.filter((each) => each.update < update);
+    curve.epochs.push({ update, loss: data.loss, validation: data.validation_loss, metric: data.metric, best: data.best });
+    if (data.validation_loss != null) show("validation", data.validation_loss.toFixed(3));
   },
-  // The first look tells old states again; only a newer one than the page's changes it.
-  state(data, id) {
-    if (id > Number(card.dataset.last) && data.state !== card.dataset.state) location.reload();
+  Method: method,
+  state(data) {
+    if (data.state !== card.dataset.state) location.reload();
   },
 };
 
-/** Draw at most twice a second. */
-let waiting = false;
-function redraw() {
-  if (waiting || !window.Plotly || !train.x.length) return;
-  waiting = true;
-  setTimeout(() => {
-    waiting = false;
-    const traces = [
-      { x: train.x, y: train.y, name: "each update", mode: "lines", line: { color: style("--line-strong"), width: 1 } },
-      { x: train.x, y: smooth(train.y), name: "training, smoothed", mode: "lines", line: { color: style("--curve"), width: 2.5 } },
-      { x: held.x, y: held.y, name: "validation", mode: "lines+markers", line: { color: style("--curve-2"), width: 2, dash: "dot" } },
-    ].filter((trace) => trace.x.length);
-    const axis = { gridcolor: style("--line"), zeroline: false };
-    const layout = {
-      margin: { l: 48, r: 8, t: 8, b: 36 },
-      paper_bgcolor: "transparent",
-      plot_bgcolor: "transparent",
-      font: { color: style("--soft"), family: "inherit", size: 12 },
-      xaxis: { ...axis, title: { text: "update" }, range: [0, updates || null] },
-      yaxis: { ...axis, title: { text: "loss" }, rangemode: "tozero" },
-      legend: { orientation: "h", y: 1.1, x: 0 },
-      hovermode: "x unified",
-      uirevision: run,
-    };
-    const place = part("curve", card);
-    if (!drawn) {
-      place.replaceChildren();
-      place.classList.add("live");
-    }
-    drawn = window.Plotly.react(place, traces, layout, { displaylogo: false, responsive: true });
-  }, 150);
-}
+const REASONS = { "all epochs done": "all epochs are done", "stopped on request": "it was stopped, and the best is kept" };
+const STATES = { queued: "Waiting for a worker.", running: "A worker has begun.", completed: "Done.", canceled: "Canceled.", failed: "Failed." };
+const percent = (share) => `${Math.round(100 * share)}%`;
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
 
-const plotly = document.createElement("script");
-plotly.src = "/static/plotly.min.js";
-plotly.onload = redraw;
-document.head.append(plotly);
-
-/** An event as a sentence, in the words of the page; nothing for those that only move the curve. */
+/** An event as a sentence, in the words of `run_words.py`; nothing for those that only move the curve. */
 const WORDS = {
-  state: (data) => `The run is ${data.state}.`,
-  Note: (data) => data.text,
+  state: (data) => [STATES[data.state] ?? data.state, data.problem?.message].filter(Boolean).join(" "),
+  Note: (data) => sentence(data.text),
   Started: (data) =>
-    `${data.updates} updates on ${data.rows} rows, ${data.virtual_tokens} virtual tokens` +
-    `${data.done ? `, goes on after update ${data.done}` : ""}.`,
+    `${count(data.updates)} updates on ${count(data.rows)} rows, ${count(data.virtual_tokens)} virtual tokens.` +
+    (data.done ? ` It goes on after update ${count(data.done)}.` : ""),
   EpochDone: (data) =>
     `Epoch ${data.epoch + 1}: loss ${data.loss.toFixed(3)}` +
-    `${data.validation_loss == null ? "" : `, validation ${data.validation_loss.toFixed(3)}`}.` +
-    `${data.best && data.validation_loss != null ? " Best so far." : ""}`,
-  Finished: (data) => `Tuning ended: ${data.reason}.`,
+    (data.validation_loss == null ? "" : `, validation ${data.validation_loss.toFixed(3)}`) +
+    (data.metric == null ? "" : `, ${percent(data.metric)} right`) +
+    `.${data.best ? " Best so far." : ""}`,
+  Finished: (data) => `Tuning ended: ${REASONS[data.reason] ?? data.reason}.`,
+  Method: (data) => `Asking: ${data.name}.`,
 };
 
-const source = new EventSource(`/api/runs/${run}/events`);
-part("log").replaceChildren();
-for (const kind of ["state", "Note", "Started", "StepDone", "EpochDone", "Finished"])
-  source.addEventListener(kind, (message) => {
-    const data = JSON.parse(message.data);
-    TAKE[kind]?.(data, Number(message.lastEventId));
-    if (WORDS[kind]) tell(data.at, WORDS[kind](data));
-    redraw();
+function tell(at, words) {
+  const log = part("log");
+  if (!log) return;
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const line = document.createElement("div");
+  const time = document.createElement("time");
+  time.dateTime = at;
+  time.title = at;
+  time.textContent = at.slice(11, 19);
+  const text = document.createElement("span");
+  text.textContent = words;
+  line.append(time, text);
+  log.append(line);
+  if (atEnd) log.scrollTop = log.scrollHeight;
+}
+
+// --- the connection ---------------------------------------------------------------------------------------------------
+function follow() {
+  const source = new EventSource(`/api/${kind}/${run}/events?after=${last}`);
+  for (const word of ["state", "Note", "Started", "StepDone", "EpochDone", "Finished", "Method"])
+    source.addEventListener(word, (message) => {
+      const id = Number(message.lastEventId);
+      if (id <= last) return;
+      last = id;
+      lost(false);
+      const data = JSON.parse(message.data);
+      TAKE[word]?.(data);
+      if (WORDS[word]) tell(data.at, WORDS[word](data));
+      picture?.draw();
+    });
+  source.addEventListener("open", () => lost(false));
+  source.addEventListener("end", () => {
+    source.close();
+    location.reload();
   });
-source.addEventListener("end", () => {
-  source.close();
-  location.reload();
-});
+  source.addEventListener("error", () => {
+    lost(true);
+    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    source.close();
+    setTimeout(follow, 2000);
+  });
+}
+
+/** Say when nothing comes in, and take it back. */
+function lost(now) {
+  let sign = part("lost", card);
+  if (now && !sign) {
+    sign = document.createElement("p");
+    sign.dataset.part = "lost";
+    sign.className = "small lost";
+    sign.setAttribute("role", "status");
+    sign.textContent = "The connection is lost. The run goes on; this page tries to follow it again.";
+    card.append(sign);
+  } else if (!now) sign?.remove();
+}
+
+async function begin() {
+  if (card.dataset.curve && picture) {
+    const answer = await fetch(card.dataset.curve).catch(() => null);
+    if (answer?.ok) {
+      const found = await answer.json();
+      Object.assign(curve, { ...found, updates: found.updates || curve.updates });
+      if (live) last = Math.min(last, found.last); // the log of the page ends at `last`
+      picture.draw();
+    }
+  }
+  if (live) follow();
+}
+
+if (card) {
+  for (const name of card.querySelectorAll("[data-method]")) methods.add(name.dataset.method);
+  const log = part("log");
+  if (log) log.scrollTop = log.scrollHeight;
+  begin();
+}
+
+// Filters of answers act at once.
+for (const form of document.querySelectorAll("[data-filters] form"))
+  form.addEventListener("change", (event) => {
+    if (event.target.type !== "search") form.requestSubmit();
+  });
