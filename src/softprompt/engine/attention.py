@@ -51,6 +51,14 @@ class PrefixCache:
             tuple(torch.cat(pair, dim=1) for pair in zip(self.values, other.values, strict=True)),
         )
 
+    def compact(self) -> PrefixCache:
+        """The same numbers in one piece of memory, which goes back whole; for caches that stay."""
+        tensors = (*self.keys, *self.values)
+        if len({tensor.shape for tensor in tensors}) != 1:
+            return self
+        whole = torch.stack(tensors).unbind()
+        return PrefixCache(whole[: len(self.keys)], whole[len(self.keys) :])
+
     def nbytes(self) -> int:
         """Bytes that the keys and values hold."""
         return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values))

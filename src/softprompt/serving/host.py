@@ -18,7 +18,7 @@ from softprompt.errors import SoftpromptError, Unavailable
 from softprompt.serving.batcher import Batcher, Stopped
 from softprompt.serving.call import Call
 from softprompt.serving.meters import Meters
-from softprompt.serving.models import Load, Models, load_local
+from softprompt.serving.models import Load, Models, load_local, weight
 from softprompt.serving.prompts import Fetch, Prompts
 from softprompt.serving.protocol import Event, Failed, Piece, Target, Tokens, Work
 from softprompt.serving.threads import Launch, spawn
@@ -53,7 +53,7 @@ class HostSettings:
     port: int = 0
     models: tuple[str, ...] = ()
     model_bytes: int = 64 * GIB
-    prompt_bytes: int = GIB
+    prompt_bytes: int = 3 * GIB // 4
     max_rows: int = 64
     queue: int = 512
     places: int = 65_536
@@ -110,7 +110,11 @@ class Host:
             "state": "stopping" if self._closing else "running",
             "backend": "host",
             "seconds": round(time.time() - self._begun, 1),
-            "models": [_facts(batcher) for batcher in self._models.batchers() if batcher.state != "stopped"],
+            "models": [
+                {**_facts(batcher), "batch": self.meters.batches(batcher.model_id)}
+                for batcher in self._models.batchers()
+                if batcher.state != "stopped"
+            ],
             "prompts": {
                 "count": len(self._prompts),
                 "bytes": self._prompts.nbytes(),
@@ -176,4 +180,5 @@ def _facts(batcher: Batcher) -> dict[str, Any]:
         "running": batcher.running(),
         "waiting": batcher.waiting(),
         "row_bytes": batcher.row_bytes(),
+        "weights": 0 if batcher.backbone is None else weight(batcher.backbone),
     }

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor, device
 
@@ -27,6 +27,7 @@ from softprompt.serving.meters import Meters
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
 
+AnyReady = TypeVar("AnyReady", Ready, ReadyReadout)
 Fetch = Callable[[str], Path]
 """The local folder of a tuned prompt, by its key."""
 OPENED = 64
@@ -127,7 +128,7 @@ def prepare(backbone: Backbone, tuned: TunedPrompt) -> Prepared:
     tuned.check_base(backbone)
     longest = int(tuned.recipe.get("config", {}).get("max_input_tokens", 0))
     encoder = Encoder(backbone.tokenizer, tuned.template, longest, backbone.kind == "causal")
-    text = make_ready(backbone, encoder, _placed(tuned.prompt, backbone.device))
+    text = _compact(make_ready(backbone, encoder, _placed(tuned.prompt, backbone.device)))
     guard = make_ready(backbone, encoder, text.prompt, tuned.labels, text.prefix) if tuned.labels else None
     cost = text.prompt.prefix_length + len(encoder.head)
     readout = None
@@ -135,10 +136,15 @@ def prepare(backbone: Backbone, tuned: TunedPrompt) -> Prepared:
         if backbone.kind != "causal":
             raise ModelUnsupported("Label readouts need a decoder-only model.")
         moved = replace(tuned.readout, prompt=_placed(tuned.readout.prompt, backbone.device))
-        readout = ready_readout(backbone, moved, longest)
+        readout = _compact(ready_readout(backbone, moved, longest))
         cost += moved.prompt.prefix_length + len(readout.encoder.head)
     caches = [text.prefix, None if readout is None else readout.prefix]
     return Prepared(tuned, text, guard, readout, _cache_bytes(caches) + _bytes(_tensors(tuned)), cost)
+
+
+def _compact(ready: AnyReady) -> AnyReady:
+    """With keys and values in one piece: thousands of small ones leave holes that nothing else fits into."""
+    return ready if ready.prefix is None else replace(ready, prefix=ready.prefix.compact())
 
 
 def _placed(prompt: SoftPrompt, where: device) -> SoftPrompt:
