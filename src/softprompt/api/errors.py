@@ -12,14 +12,28 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from softprompt import __version__
+from softprompt.api.html import page_answer, static_version
 from softprompt.errors import Busy, SoftpromptError, Unauthenticated
+from softprompt.ui.layout import Frame
 from softprompt.ui.pages.problem import problem
 
 log = logging.getLogger("softprompt.api")
 MORE_INFO = "https://github.com/softprompt/softprompt/blob/main/docs/api.md#errors"
 WATSONX = ("/ml/", "/v2/", "/wx/", "/transactional/", "/icp4d-api/", "/identity/", "/projects/", "/uploads/")
-PAGES = ("/lab", "/data", "/tuning", "/deployments", "/spaces", "/models", "/account", "/sign-", "/home", "/admin", "/members")
+PAGES = (
+    "/lab",
+    "/data",
+    "/tuning",
+    "/deployments",
+    "/spaces",
+    "/models",
+    "/account",
+    "/sign-",
+    "/home",
+    "/search",
+    "/admin",
+    "/members",
+)
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -56,11 +70,11 @@ def answer(request: Request, status: int, code: str, message: str, headers: dict
     """An error in the shape of the wire that the request came by; for people with browsers, a page."""
     request_id = getattr(request.state, "request_id", "")
     message = message.encode("utf-8", "replace").decode()  # what was sent may hold half a character
-    if is_page(request.url.path) and "text/html" in request.headers.get("accept", ""):
+    if _for_eyes(request):
         if status == Unauthenticated.status:
             after = quote(request.url.path) if request.method == "GET" else "/"
             return RedirectResponse(f"/sign-in?after={after}", 303)
-        return Response(problem(__version__, status, message, request_id), status, headers, "text/html; charset=utf-8")
+        return _page(request, status, message, request_id, headers or {})
     body = document(wire_of(request.url.path), status, code, message, request_id)
     return JSONResponse(body, status, headers={"x-request-id": request_id, **(headers or {})})
 
@@ -74,6 +88,24 @@ def wire_of(path: str) -> str:
 def is_page(path: str) -> bool:
     """Whether a person looks at what is there, with a browser."""
     return path == "/" or path.startswith(PAGES)
+
+
+def _for_eyes(request: Request) -> bool:
+    """Whether a browser shows the answer to a person, at an address that is no program's interface."""
+    path = request.url.path
+    return "text/html" in request.headers.get("accept", "") and not path.startswith(("/api/", "/v1/", *WATSONX))
+
+
+def _page(request: Request, status: int, message: str, request_id: str, headers: dict[str, str]) -> Response:
+    """What happened, inside the navigation if it is known who asks. Reads nothing: the database may be what is away."""
+    caller = getattr(request.state, "caller", None)
+    actor = getattr(caller, "actor", None)
+    frame = None
+    if actor is not None:
+        csrf = getattr(caller, "csrf", None) or ""
+        frame = Frame(actor.name, request.url.path, "", csrf, static_version(), actor.whole)
+    text = problem(frame, static_version(), status, message, request_id, shown=request.method == "GET")
+    return page_answer(request, text, status, headers)
 
 
 def document(wire: str, status: int, code: str, message: str, request_id: str) -> dict[str, Any]:

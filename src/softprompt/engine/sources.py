@@ -23,8 +23,8 @@ from softprompt.errors import ModelUnavailable
 Report = Callable[[str], None]
 """Told in words what is going on; may take minutes from one step to the next."""
 
-_HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-_HUB_EXTRAS = ["consolidated*", "original/*", "onnx/*"]
+HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+HUB_EXTRAS = ["consolidated*", "original/*", "onnx/*"]
 _HUB_SECONDS = 5
 
 
@@ -142,7 +142,7 @@ def _hub(card: ModelCard, settings: Settings, verify: bool, report: Report) -> P
         report(f"Downloading {card.hub} ({card.parameters} parameters)")
         with _quiet_hub():
             folder = snapshot_download(
-                card.hub, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_EXTRAS, etag_timeout=_HUB_SECONDS
+                card.hub, allow_patterns=HUB_FILES, ignore_patterns=HUB_EXTRAS, etag_timeout=_HUB_SECONDS
             )
     except _Absent:
         raise

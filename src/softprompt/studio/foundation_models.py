@@ -52,6 +52,14 @@ def all_models(rows: Rows) -> list[Model]:
     return added + [_carded(card) for card in catalogue.cards()]
 
 
+def named(rows: Rows, text: str) -> list[tuple[str, str]]:
+    """Ids and labels of models with the text in one of their names; whether they lie here is not looked up."""
+    needle = text.casefold()
+    added = [(row.model_id, row.model_id.split("/")[-1], ()) for row in rows.all(FoundationModel)]
+    known = [*added, *((card.id, card.label, card.aliases) for card in catalogue.cards())]
+    return [(key, label) for key, label, others in known if needle in " ".join((key, label, *others)).casefold()]
+
+
 def find(rows: Rows, model_id: str) -> Model:
     """A model by its id or one of its other names."""
     row = rows.first(FoundationModel, model_id=model_id)

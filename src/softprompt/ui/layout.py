@@ -16,9 +16,18 @@ NAV = (
     ("/data", "Data", "data"),
     ("/tuning", "Tuning Studio", "tuning"),
     ("/deployments", "Deployments", "deploy"),
+    ("/spaces", "Spaces", "spaces"),
     ("/models", "Models", "models"),
     ("/account", "Account", "account"),
 )
+ADMIN = (
+    ("/admin/people", "People", "people"),
+    ("/admin/jobs", "Jobs", "jobs"),
+    ("/admin/health", "Health", "health"),
+    ("/admin/settings", "Settings", "settings"),
+    ("/admin/audit", "Audit log", "audit"),
+)
+"""For admins of the whole studio only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class Frame:
         project: name of the project people work in.
         csrf: token that its forms carry.
         version: of the static files, so that browsers may keep them for ever.
+        admin: whether the pages for admins of the whole studio are in the navigation.
     """
 
     user: str
@@ -38,6 +48,7 @@ class Frame:
     project: str
     csrf: str
     version: str
+    admin: bool = False
 
 
 def page(
@@ -64,7 +75,9 @@ def page(
         h.div(".row")[actions] if actions else None,
     ]
     body = h.div(".frame")[_side(frame), h.main("#main.main", tabindex="-1")[head, h.div(".stack")[content]]]
-    return document(title, body, frame.version, csrf=frame.csrf, scripts=("studio.js", *scripts), refresh=refresh)
+    return document(
+        title, body, frame.version, csrf=frame.csrf, scripts=("studio.js", "palette.js", *scripts), refresh=refresh
+    )
 
 
 def document(
@@ -92,19 +105,39 @@ def document(
 
 
 def _side(frame: Frame) -> h.Element:
-    links = [
-        h.a(href=path, aria_current="page" if _here(frame.path, path) else None)[icon(sign), words]
-        for path, words, sign in NAV
-    ]
+    """Brand, search, navigation; on narrow screens the browser itself opens the last (a popover), without scripts."""
+    search = h.a(
+        ".find", href="/search", data_part="palette", aria_label="Search", aria_keyshortcuts="Control+K Meta+K"
+    )[icon("search"), h.span["Search"], h.kbd(".js-only")["Ctrl K"]]
+    groups = [h.div(".nav-group")[_links(frame, NAV)]]
+    if frame.admin:
+        groups.append(h.div(".nav-group", role="group", aria_label="Admin")[h.p["Admin"], _links(frame, ADMIN)])
     return h.header(".side")[
         h.a(".brand", href="/")[logo(), "Softprompt"],
-        h.nav(".nav", aria_label="Main")[links],
-        h.div(".foot")[
-            h.span[frame.project],
-            h.span[frame.user],
-            h.form(method="post", action="/sign-out")[csrf_field(frame), h.button(".button.quiet.small")["Sign out"]],
-            h.span[f"Version {__version__}"],
+        search,
+        h.button(".button.menu-button", type="button", popovertarget="menu")[icon("menu"), "Menu"],
+        h.div("#menu.menu", popover=True)[h.nav(".nav", aria_label="Main")[groups], _foot(frame)],
+    ]
+
+
+def _links(frame: Frame, entries: tuple[tuple[str, str, str], ...]) -> list[h.Element]:
+    here = max((path for path, _, _ in (*NAV, *ADMIN) if _under(frame.path, path)), key=len, default="")
+    return [
+        h.a(href=path, aria_current="page" if path == here else None)[icon(sign), words]
+        for path, words, sign in entries
+    ]
+
+
+def _foot(frame: Frame) -> h.Element:
+    return h.div(".foot")[
+        h.dl[
+            h.dt["Project"] if frame.project else None,
+            h.dd(title=frame.project)[frame.project] if frame.project else None,
+            h.dt["Signed in as"],
+            h.dd(title=frame.user)[frame.user],
         ],
+        h.form(method="post", action="/sign-out")[csrf_field(frame), h.button(".button.quiet.small")["Sign out"]],
+        h.span[f"Version {__version__}"],
     ]
 
 
@@ -122,5 +155,5 @@ def _crumbs(crumbs: tuple[tuple[str, str], ...]) -> h.Node:
     return h.nav(".crumbs", aria_label="Where you are")[links]
 
 
-def _here(path: str, entry: str) -> bool:
-    return path == entry if entry == "/" else path == entry or path.startswith(f"{entry}/")
+def _under(path: str, entry: str) -> bool:
+    return path == entry or (entry != "/" and path.startswith(f"{entry}/"))

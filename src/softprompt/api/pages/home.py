@@ -5,60 +5,65 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from softprompt.api.auth import COOKIE
-from softprompt.api.context import Caller, studio_of, unit_of
-from softprompt.api.pages.shared import form_of, frame_of, go, page_answer, static_version, text_of
+from softprompt.api.context import studio_of, unit_of
+from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, static_version, text_of
 from softprompt.api.studio.sign_in import set_cookie, slow_down
 from softprompt.errors import SoftpromptError
-from softprompt.storage.people import ApiKey
-from softprompt.storage.tables import Dataset, Deployment, PromptSession, TuningRun
-from softprompt.studio import people
+from softprompt.storage.tables import Deployment, TunedPrompt
+from softprompt.studio import home as first
+from softprompt.studio import model_pulls, people
 from softprompt.studio.access import SYSTEM, Unit
-from softprompt.ui.pages.home import Tick
+from softprompt.ui.pages.home import Begin, Desk
 from softprompt.ui.pages.home import home as home_page
 from softprompt.ui.pages.sign_in import sign_in as sign_in_page
 
 router = APIRouter(include_in_schema=False)
-HIDDEN = "softprompt_checklist"
 _YEAR = 365 * 24 * 3600
 
 
 @router.get("/")
 def home(request: Request) -> Response:
     with unit_of(request, write=False) as unit:
-        runs = unit.rows.page(TuningRun, containers=unit.visible(), limit=6).items
-        deployments = unit.rows.page(Deployment, containers=unit.visible(), limit=5).items
-        hidden = request.cookies.get(HIDDEN) == "hidden"
-        text = home_page(frame_of(request, unit), _ticks(unit), runs, deployments, hidden=hidden)
+        seen = unit.visible()
+        counts = {
+            "deployments": unit.rows.page(Deployment, containers=seen, limit=1).total,
+            "prompts": unit.rows.page(TunedPrompt, containers=seen, limit=1).total,
+        }
+        pulls = [pull for pull in model_pulls.all_pulls().values() if pull.state == "running"]
+        hidden = request.cookies.get(_hidden(unit)) == "hidden"
+        desk = Desk(_begin(unit), first.steps_done(unit), hidden, first.recent(unit), counts, *pulls[:1])
+        text = home_page(frame_of(request, unit), desk)
     return page_answer(request, text)
 
 
-def _ticks(unit: Unit) -> list[Tick]:
-    """The lab in seven steps."""
-    seen = unit.visible()
-    completed = unit.rows.page(TuningRun, containers=seen, state="completed", limit=1).total
-    deployed = unit.rows.page(Deployment, containers=seen, limit=1).total
-    used = any(key.last_used_at for key in unit.rows.all(ApiKey, user_id=unit.actor.user_id))
-    return [
-        Tick(
-            "Try a prompt in the Prompt Lab",
-            "/lab",
-            bool(unit.rows.page(PromptSession, containers=seen, limit=1).total),
-        ),
-        Tick("Load labelled examples", "/data", bool(unit.rows.page(Dataset, containers=seen, limit=1).total)),
-        Tick("Start a tuning run", "/tuning/new", bool(unit.rows.page(TuningRun, containers=seen, limit=1).total)),
-        Tick("See its loss level off", "/tuning", bool(completed)),
-        Tick("Deploy the tuned prompt", "/deployments/new", bool(deployed)),
-        Tick("Call it from a program", "/account", bool(used)),
-        Tick("Tune a second time and compare", "/tuning", completed > 1),
-    ]
+def _begin(unit: Unit) -> Begin:
+    if first.may_begin(unit):
+        return "ready"
+    return "not a member" if first.sandbox_taken(unit) else "no sandbox"
+
+
+def _hidden(unit: Unit) -> str:
+    """Name of the cookie that says whether this user put the checklist away."""
+    return f"softprompt_checklist_{(unit.actor.user_id or 'nobody')[:8]}"
 
 
 @router.post("/home/checklist")
-async def hide_checklist(request: Request) -> Response:
-    await form_of(request)
-    answer = go("/")
-    answer.set_cookie(HIDDEN, "hidden", max_age=_YEAR, httponly=True, samesite="lax")
+async def turn_checklist(request: Request) -> Response:
+    given = text_of(await form_of(request))
+    answer = go("/#lab-steps" if given.get("show") == "yes" else "/")
+    name = await in_unit(request, _hidden, write=False)
+    if given.get("show") == "yes":
+        answer.delete_cookie(name)
+    else:
+        answer.set_cookie(name, "hidden", max_age=_YEAR, httponly=True, samesite="lax")
     return answer
+
+
+@router.post("/home/sandbox")
+async def make_sandbox(request: Request) -> Response:
+    await form_of(request)
+    await in_unit(request, first.make_sandbox)
+    return go("/")
 
 
 @router.get("/sign-in")
@@ -87,7 +92,7 @@ async def sign_in(request: Request) -> Response:
         with studio_of(request).office.unit(SYSTEM) as unit:
             signed = people.sign_in(unit, given.get("name", ""), given.get("password", ""))
     except SoftpromptError as error:
-        text = sign_in_page(static_version(), problem=str(error), after=after)
+        text = sign_in_page(static_version(), problem=str(error), after=after, name=given.get("name", ""))
         return page_answer(request, text, error.status)
     answer = go(after)
     set_cookie(request, answer, signed)
@@ -107,6 +112,3 @@ async def sign_out(request: Request) -> Response:
 def _inside(path: str) -> str:
     """A path of this studio, never another site's address."""
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
-
-
-__all__ = ["Caller", "router"]

@@ -19,9 +19,10 @@ from softprompt.api.pages import (
     lab_files,
     lab_generate,
     lab_sessions,
-    others,
+    models,
     runs,
     spaces,
+    search,
     static,
     tuning,
 )
@@ -29,6 +30,8 @@ from softprompt.api.pages import (
 ROUTERS: tuple[APIRouter, ...] = (
     static.router,
     home.router,
+    search.router,
+    models.router,
     data.router,
     tuning.router,
     runs.router,
@@ -39,7 +42,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     lab_generate.router,
     lab_files.router,
     lab_sessions.router,
-    others.router,
     account.router,
     admin_people.router,
     admin_jobs.router,

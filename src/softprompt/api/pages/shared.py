@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import hmac
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
 from softprompt.api.context import caller_of, unit_of
+from softprompt.api.html import page_answer as page_answer
+from softprompt.api.html import static_version as static_version
 from softprompt.errors import Forbidden
 from softprompt.storage.tables import Project
 from softprompt.studio import projects
 from softprompt.studio.access import Unit
 from softprompt.ui.layout import Frame
-
-CSP = (
-    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-"""Styles may be inline: plotly writes them, and widths of bars are styles. Scripts may not."""
-_LEAST = 1000
-"""Bytes from which packing pays."""
 
 
 def frame_of(request: Request, unit: Unit) -> Frame:
@@ -36,21 +27,11 @@ def frame_of(request: Request, unit: Unit) -> Frame:
     return Frame(
         user=caller.actor.name,
         path=request.url.path,
-        project=project.name if project and unit.role_in(project) else "–",
+        project=project.name if project and unit.role_in(project) else "",
         csrf=caller.csrf or "",
         version=static_version(),
+        admin=caller.actor.whole,
     )
-
-
-def page_answer(request: Request, text: str, status: int = 200) -> Response:
-    """HTML with the headers that all pages have, packed if the browser takes it."""
-    body, headers = (
-        text.encode(),
-        {"content-security-policy": CSP, "cache-control": "no-store", "vary": "accept-encoding"},
-    )
-    if len(body) > _LEAST and "gzip" in request.headers.get("accept-encoding", ""):
-        body, headers["content-encoding"] = gzip.compress(body, 5), "gzip"
-    return Response(body, status, headers, "text/html; charset=utf-8")
 
 
 async def form_of(request: Request) -> FormData:
@@ -88,15 +69,3 @@ async def in_unit(request: Request, work: Any, *, write: bool = True) -> Any:
             return work(unit)
 
     return await run_in_threadpool(inside)
-
-
-@cache
-def static_version() -> str:
-    """Changes when a static file does, so that browsers may keep them for ever."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    folder = files("softprompt.ui") / "static"
-    for file in sorted(folder.iterdir(), key=lambda f: f.name):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:10]
