@@ -66,24 +66,24 @@ def chart(lines: Sequence[Line], *, wide: float, told: str, across: str = "updat
         for x, y in thinned(line.points, 60)
         if math.isfinite(y)
     ]
-    return h.div(class_=f"plot {height}".strip(), role="img", aria_label=told)[
-        h.div(".plot-y", aria_hidden="true")[
+    return h.div(class_=f"run-plot {height}".strip(), role="img", aria_label=told)[
+        h.div(".run-plot-y", aria_hidden="true")[
             [h.span(style=f"top:{100 * (1 - level / top):.2f}%")[_short(level)] for level in levels]
         ],
-        h.div(".plot-area", aria_hidden="true")[
+        h.div(".run-plot-area", aria_hidden="true")[
             h.svg(viewBox="0 0 100 100", preserveAspectRatio="none")[rules, drawn], marks
         ],
-        h.div(".plot-x", aria_hidden="true")[
+        h.div(".run-plot-x", aria_hidden="true")[
             [h.span(style=f"left:{100 * at / wide:.2f}%")[f"{at:,.0f}"] for at in nice(wide, inside=True)]
         ],
-        h.div(".plot-name", aria_hidden="true")[across],
+        h.div(".run-plot-name", aria_hidden="true")[across],
     ]
 
 
 def legend(lines: Sequence[Line]) -> h.Element:
     """Names of the lines beside their looks."""
-    return h.ul(".legend", data_part="legend")[
-        [h.li[h.span(class_=f"swatch {line.look} c{line.colour}", aria_hidden="true"), line.name] for line in lines]
+    return h.ul(".run-legend", data_part="legend")[
+        [h.li[h.span(class_=f"run-swatch {line.look} c{line.colour}", aria_hidden="true"), line.name] for line in lines]
     ]
 
 

@@ -66,7 +66,7 @@ def methods_table(found: Sequence[Figures], label: str, *, best: bool = True) ->
             ]
         )
     return h.div(".scroll", tabindex="0", role="region", aria_label=label)[
-        h.table(data_part="methods")[
+        h.table(".methods", data_part="methods")[
             h.caption(".sr")[label],
             h.thead[h.tr[[h.th(".num" if right else "", scope="col")[words] for words, right in head]]],
             h.tbody[rows],
@@ -122,7 +122,11 @@ def answers_card(
     """Rows with the right answer and what was said; filters work without scripts."""
     shows = ("all", "right", "wrong") if len(methods) < 2 else ("all", "right", "wrong", "different")
     filters = h.form(
-        ".row.filters", method="get", action=f"{where}#answers", role="search", aria_label="Filter answers"
+        ".row.answer-filters.run-pad",
+        method="get",
+        action=f"{where}#answers",
+        role="search",
+        aria_label="Filter answers",
     )[
         h.div(".segments", role="radiogroup", aria_label="Which answers")[
             [
@@ -154,7 +158,7 @@ def answers_card(
     return h.section("#answers.card.flush", data_part="answers", data_filters="")[
         h.div(".title.wraps")[h.h2[title]],
         filters,
-        _answers(found.rows, methods) if found.rows else h.p(".pad.muted")["No answer fits. Choose others."],
+        _answers(found.rows, methods) if found.rows else h.p(".run-pad.muted")["No answer fits. Choose others."],
         _pager(found, asked, where),
     ]
 
@@ -181,7 +185,7 @@ def _answers(rows: Sequence[Row], methods: Sequence[str]) -> h.Element:
 
 def _said(output: str, confidence: float | None, *, right: bool) -> h.Element:
     sure = h.span(".sub")[f"{confidence:.0%} sure"] if confidence is not None else None
-    sign = h.span(class_=f"sign {'right' if right else 'wrong'}", title="right" if right else "wrong")[
+    sign = h.span(class_=f"hit {'right' if right else 'wrong'}", title="right" if right else "wrong")[
         h.span(aria_hidden="true")["✓" if right else "✗"], h.span(".sr")["Right: " if right else "Wrong: "]
     ]
     return h.td(class_="said right" if right else "said wrong")[sign, output or h.em(".faint")["nothing"], " ", sure]

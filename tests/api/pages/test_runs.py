@@ -36,7 +36,7 @@ def test_a_run_that_waits_says_how_many_are_before_it(browser: httpx.Client, see
     assert "Waiting for a worker" in page
     assert "1 job is before it." in page
     assert "Stop here" not in page
-    assert "Waiting for a worker." in page.split("What happened")[1], "the log says it, too"
+    assert "Waiting for a worker." in page.split('data-part="log"')[1], "the log says it, too"
 
 
 def test_a_run_at_work_shows_numbers_and_a_curve_without_scripts(browser: httpx.Client, seed: Seed) -> None:

@@ -157,14 +157,14 @@ def _curves(shown: Shown) -> h.Node:
                         if key != "validation" or held
                     ]
                 ],
-                h.label(".tick")[h.input(type="checkbox", data_part="log-scale"), "Log scale"],
-                h.label(".tick")[
+                h.label(".run-tick")[h.input(type="checkbox", data_part="log-scale"), "Log scale"],
+                h.label(".run-tick")[
                     "Smooth",
                     h.input(
                         type="range", min="1", max="60", value="9", data_part="smooth", aria_label="Updates in the mean"
                     ),
                 ],
-                h.label(".tick")[h.input(type="checkbox", data_part="share"), "By share of the run"],
+                h.label(".run-tick")[h.input(type="checkbox", data_part="share"), "By share of the run"],
                 h.button(".button.quiet.small", type="button", data_part="whole")["Whole curves"],
             ],
         ],
@@ -234,7 +234,7 @@ def _settings(shown: Shown) -> h.Element:
     body = (
         _table(shown.sides, "Settings that differ", lines)
         if lines
-        else h.p(".pad.muted")[
+        else h.p(".run-pad.muted")[
             "Nothing: the same settings on the same data." if len(shown.sides) > 1 else "One run alone."
         ]
     )
@@ -249,7 +249,7 @@ def _table(sides: Sequence[Side], label: str, lines: Sequence[tuple[str, Sequenc
                 h.tr[
                     h.td[h.span(".sr")["Run"]],
                     [
-                        h.th(scope="col")[h.span(class_=f"swatch c{at}", aria_hidden="true"), side.run.name]
+                        h.th(scope="col")[h.span(class_=f"run-swatch c{at}", aria_hidden="true"), side.run.name]
                         for at, side in enumerate(sides, start=1)
                     ],
                 ]
@@ -263,7 +263,7 @@ def _ask(frame: Frame, shown: Shown) -> h.Node:
     can = [side for side in shown.sides if side.prompt is not None]
     if not can:
         return None
-    form = h.form(".stack.tight.pad", method="post", action="/tuning/compare#ask")[
+    form = h.form(".stack.tight.run-pad", method="post", action="/tuning/compare#ask")[
         csrf_field(frame),
         h.input(type="hidden", name="runs", value=keys(shown.sides)),
         field(
@@ -291,7 +291,7 @@ def _replies(shown: Shown) -> h.Element:
                 h.tr[
                     h.th(scope="col")["Question"],
                     [
-                        h.th(scope="col")[h.span(class_=f"swatch c{at}", aria_hidden="true"), side.run.name]
+                        h.th(scope="col")[h.span(class_=f"run-swatch c{at}", aria_hidden="true"), side.run.name]
                         for at, side in enumerate(shown.sides, start=1)
                     ],
                 ]

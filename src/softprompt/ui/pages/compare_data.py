@@ -23,10 +23,10 @@ def counts_card(found: Counts | None, label: str, runs: str) -> h.Node:
     head = "Why one dataset teaches better" if len(found.datasets) > 1 else "What the dataset teaches"
     return h.section("#data.card.flush", data_part="counts")[
         h.div(".title.wraps")[h.div[h.h2[head], h.p(".small.muted")["Rows per combination of labels."]]],
-        h.p(".pad")[found.remark] if found.remark else None,
+        h.p(".counts-remark")[found.remark] if found.remark else None,
         _labels(found, label, runs),
         _table(found, shown),
-        h.details(".flush-more")[h.summary(".pad")[f"{len(rest)} more labels"], _table(found, rest)] if rest else None,
+        h.details(".flush-more")[h.summary[f"{len(rest)} more labels"], _table(found, rest)] if rest else None,
     ]
 
 

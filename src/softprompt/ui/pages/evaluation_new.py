@@ -117,7 +117,7 @@ def _prompting(models: Sequence[Model], given: Given) -> h.Element:
 
 def _alternatives(datasets: Sequence[Dataset], given: Given) -> h.Element:
     return h.section(".card.stack.tight")[
-        h.h2["The sober alternative"],
+        h.h2["Linear baseline"],
         _tick("baseline", "TF-IDF + logistic regression", checked=given.baseline),
         h.p(".muted.small")[
             "A linear model on the same training rows. A tuned prompt that does not beat it is decoration."

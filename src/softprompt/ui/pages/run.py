@@ -64,7 +64,7 @@ def run(frame: Frame, shown: Shown) -> str:
     live = found.state in LIVE
     content = [
         _problem(shown),
-        _waiting(shown) if _waits(found) else _progress(shown),
+        _waiting(shown) if _waits(found) else _progress(shown) if _moved(shown) else None,
         *(
             ()
             if live
@@ -142,6 +142,11 @@ def _waits(found: TuningRun) -> bool:
     return found.state == "queued" and not found.progress.get("updates")
 
 
+def _moved(shown: Shown) -> bool:
+    """Whether there is anything to draw or to say of it: a run that failed at once has nothing."""
+    return shown.run.state in (*LIVE, "completed") or bool(shown.curve.update)
+
+
 def _waiting(shown: Shown) -> h.Element:
     before = shown.waiting
     words = "It is next." if before == 0 else f"{before} {'job is' if before == 1 else 'jobs are'} before it."
@@ -202,7 +207,7 @@ def _picture(shown: Shown) -> h.Node:
     told = "The curve begins with the first update."
     if curve.loss:
         told = f"Loss over {curve.update[-1]} updates: from {curve.loss[0]:.2f} to {curve.smoothed[-1]:.2f}."
-    inner = chart(lines, wide=curve.updates, told=told) if curve.update else h.div(".plot.hollow")[h.p[told]]
+    inner = chart(lines, wide=curve.updates, told=told) if curve.update else h.div(".run-plot.hollow")[h.p[told]]
     rate = list(zip(curve.update, curve.rate, strict=True))
     return h.figure(".chart")[
         h.div(".row.apart")[legend(lines), _controls()],
@@ -229,8 +234,8 @@ def _controls() -> h.Element:
                 for key, words in kinds
             ]
         ],
-        h.label(".tick")[h.input(type="checkbox", data_part="log-scale"), "Log scale"],
-        h.label(".tick")[
+        h.label(".run-tick")[h.input(type="checkbox", data_part="log-scale"), "Log scale"],
+        h.label(".run-tick")[
             "Smooth",
             h.input(type="range", min="1", max="60", value="9", data_part="smooth", aria_label="Updates in the mean"),
         ],

@@ -34,7 +34,7 @@ def outcome_cards(
     table = labels_table(own, "F1 by label")
     if table is not None:
         yield h.section(".card.flush")[
-            h.div(".title")[h.h2["By label"], h.span(".small.muted")["rows with few examples first need more data"]],
+            h.div(".title")[h.h2["By label"], h.span(".small.muted")["Labels with few rows need more data first."]],
             table,
         ]
     if answers is not None:
@@ -53,7 +53,7 @@ def _figures(run: TuningRun, found: Outcome, test: Dataset | None, *, editor: bo
     others = [h.a(href=f"/tuning/evaluations/{key}")[name] for key, name in found.others]
     return h.section(".card.flush", data_part="outcome")[
         h.div(".title.wraps")[h.div[h.h2["On the test rows"], h.p(".small.muted")["Measured on ", where, "."]], more],
-        h.div(".pad")[notice("warn", "The test rows were not scored.", found.problem)] if found.problem else None,
+        h.div(".run-pad")[notice("warn", "The test rows were not scored.", found.problem)] if found.problem else None,
         methods_table(found.methods, "Methods on the test rows") if found.methods else None,
         _against(found),
         h.p(".more.small.muted")["Evaluations with this tuned prompt: ", _listed(others), "."] if others else None,
