@@ -15,6 +15,7 @@ class Meters:
 
     def __init__(self) -> None:
         self.registry = made = CollectorRegistry()
+        self._passes: dict[str, tuple[int, int, int]] = {}
         name = "softprompt_serving_"
         self._asked = Counter(f"{name}requests", "Requests by their end.", ["model", "end"], registry=made)
         self._tokens = Counter(f"{name}tokens", "Tokens by kind.", ["model", "kind"], registry=made)
@@ -43,7 +44,14 @@ class Meters:
     def cache(self, result: str) -> None:
         self._caches.labels(result).inc()
 
+    def batches(self, model: str) -> dict[str, int]:
+        """How many passes a model made, with how many rows together, and at most."""
+        passes, rows, largest = self._passes.get(model, (0, 0, 0))
+        return {"passes": passes, "rows": rows, "largest": largest}
+
     def passed(self, model: str, part: str, rows: int, seconds: float) -> None:
+        passes, sum_, largest = self._passes.get(model, (0, 0, 0))
+        self._passes[model] = passes + 1, sum_ + rows, max(largest, rows)  # by the model's own thread alone
         self._batch.labels(model, part).observe(rows)
         self._took.labels(model, part).observe(seconds)
 

@@ -64,6 +64,7 @@ class ArtifactStore:
     def put_folder(self, key: str, source: Path) -> int:
         """Store a folder with all its files; the sum of their sizes."""
         _check(key)
+        self.let_go(key)
         files = sorted(p for p in source.rglob("*") if p.is_file())
         with _explained(self.url):
             if self._local is not None:
@@ -119,8 +120,7 @@ class ArtifactStore:
     def remove(self, key: str) -> None:
         """Delete a file or folder; nothing happens if it is gone already."""
         _check(key)
-        cached = self._cached(key)
-        shutil.rmtree(cached, ignore_errors=True)
+        self.let_go(key)
         with _explained(self.url):
             if self._local is not None:
                 path = self._local / key
@@ -130,6 +130,11 @@ class ArtifactStore:
                 self._fs.rm(f"{self._root}/{key}", recursive=True)
             except FileNotFoundError:
                 return
+
+    def let_go(self, key: str) -> None:
+        """Delete this machine's copy of what lies far away."""
+        copy = self._cached(key)
+        shutil.rmtree(copy, ignore_errors=True) if copy.is_dir() else copy.unlink(missing_ok=True)
 
     def keys(self, under: str = "") -> Iterator[str]:
         """Every stored file, or those of one folder; files on their way are left out."""

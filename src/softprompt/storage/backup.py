@@ -74,8 +74,13 @@ def write(database: Database, store: ArtifactStore, path: Path) -> Manifest:
     with _told(path):
         try:
             with os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
-                    manifest = _Writer(archive, store).all_of(database)
+                with (
+                    tempfile.TemporaryDirectory(dir=path.parent, prefix=".backup-") as place,
+                    zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive,
+                ):
+                    # What lies far away is brought here for a moment only: all of it may be more than this disk holds.
+                    source = store if store.local else ArtifactStore(store.url, Path(place))
+                    manifest = _Writer(archive, source).all_of(database)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
@@ -139,10 +144,11 @@ class _Writer:
             return
         if path.is_file():
             self._add(f"files/{key}", path)
-            return
-        self._folders.append(key)
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            self._add(f"files/{key}/{file.relative_to(path).as_posix()}", file)
+        else:
+            self._folders.append(key)
+            for file in sorted(p for p in path.rglob("*") if p.is_file()):
+                self._add(f"files/{key}/{file.relative_to(path).as_posix()}", file)
+        self._store.let_go(key)
 
     def _is_folder(self, key: str) -> bool:
         return any(name != key for name in self._store.keys(key))
@@ -151,6 +157,7 @@ class _Writer:
         for key in list(self._store.keys("checkpoints")):
             with suppress(NotFound, FileNotFoundError):  # replaced by a newer one meanwhile
                 self._add(f"files/{key}", self._store.file(key))
+                self._store.let_go(key)
 
     def _add(self, name: str, path: Path) -> None:
         digest = hashlib.sha256()

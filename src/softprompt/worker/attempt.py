@@ -27,6 +27,8 @@ TICK = 0.15
 """Seconds between two looks at the database."""
 GRACE: dict[Stop, float] = {"cancel": 1.2, "pause": 8.0}
 """Seconds that a task has to stop by itself."""
+GONE = 10.0
+"""Seconds after which a killed task counts as gone although nobody said so."""
 CARRY = 5.0
 """Seconds that the last checkpoint may take to the store."""
 STORE_DELAY = 10.0
@@ -44,6 +46,7 @@ class Attempt:
     Attributes:
         stopping: set when the worker itself has to end.
         pulse: called many times a second; signs of life that have nothing to do with this job.
+        patience: seconds that the task may neither tell anything nor come further.
     """
 
     queue: Queue
@@ -53,6 +56,9 @@ class Attempt:
     claim: Claim
     stopping: threading.Event
     pulse: Callable[[], None]
+    patience: float = float("inf")
+    _hung: str = ""
+    _gone: float = float("inf")
     _wish: Stop | None = None
     _asked: Stop | None = None
     _deadline: float = float("inf")
@@ -88,6 +94,8 @@ class Attempt:
             self._done(prepared, last["result"])
         elif self._wish in ("cancel", "pause"):
             self._stopped()
+        elif self._hung:
+            self._end_with("run_hung", self._hung, retry=True)
         elif last["kind"] == "failed":
             self._end_with(last["code"], prepared.in_words(last["message"]), retry=last["retry"])
         else:
@@ -126,7 +134,21 @@ class Attempt:
             if time.monotonic() > self._deadline:
                 self.runner.kill()
                 self._deadline = float("inf")
+            if not self._hung and self.runner.silent() > self.patience:
+                self._give_up()
+            if time.monotonic() > self._gone:
+                self._running = False
+                return {"kind": "died", "message": self._hung}
             self._journal.flush()
+
+    def _give_up(self) -> None:
+        """End a task that hangs; another attempt goes on from its checkpoint."""
+        minutes = f"{self.patience / 60:.0f} minutes" if self.patience >= 120 else f"{self.patience:.0f} seconds"
+        self._hung = f"The run hung: for {minutes} it told nothing and came no further. Its process was ended."
+        log.warning("Job %s of %s: %s", self.claim.job_id, self.claim.subject_id, self._hung)
+        self._journal.note(self._hung)
+        self.runner.kill(trace=True)
+        self._gone = time.monotonic() + GONE
 
     def _obey(self) -> None:
         """Renew the lease and hear what is wanted. A database that is away changes nothing."""

@@ -1,10 +1,12 @@
 """The child of a worker: reads tasks from standard input, works, tells on standard output, one JSON object a line.
 
-Ends when its input ends: then the worker is dead. What a task means stands in `child_work`.
+Ends when its input ends: then the worker is dead. What a task means stands in `child_work`. While a task has nothing to
+say, a second thread says whether it comes further; so the worker can tell long work from work that hangs.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import math
 import os
@@ -12,15 +14,22 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Callable
+from types import CodeType, FrameType
 from typing import Any, BinaryIO
 
 from softprompt.errors import OutOfMemory, SoftpromptError
-from softprompt.worker.runner import Message, Stop
+from softprompt.worker.runner import ALIVE, READY, Message, Stop
 
 
 class Stopped(Exception):
     """The task was asked to end without a result."""
+
+
+BEAT = 0.5
+"""Seconds between two looks at where the task stands."""
 
 
 class Control:
@@ -54,25 +63,60 @@ class Control:
         os._exit(0)  # nobody listens any more; a checkpoint is on disk
 
 
+class Pulse:
+    """Tells that the main thread comes further: it stands in another place of the code than a moment ago.
+
+    One that waits for a lock, a file or a device stands still, however busy the processor is. A loop of ours that never
+    ends is not recognised.
+    """
+
+    def __init__(self, tell: Callable[[Message], None]) -> None:
+        self._tell, self._main = tell, threading.main_thread().ident
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        before = None
+        while True:
+            time.sleep(BEAT)
+            here = _place(sys._current_frames().get(self._main or 0))
+            if here != before:
+                self._tell({"kind": ALIVE})
+            before = here
+
+
+def _place(frame: FrameType | None) -> list[tuple[CodeType, int]]:
+    """Where a thread stands: the instruction of every function on its stack."""
+    found = []
+    while frame is not None:
+        found.append((frame.f_code, frame.f_lasti))
+        frame = frame.f_back
+    return found
+
+
 def main() -> None:
     """Work until the input ends."""
+    faulthandler.register(signal.SIGUSR1)  # the worker asks where a task hangs, before it ends it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides, and this process is in its group
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not look like a message
     control = Control(sys.stdin.buffer)
+    writing = threading.Lock()
 
     def tell(message: Message) -> None:
         try:
             line = json.dumps(message, allow_nan=False)
         except ValueError:
             line = json.dumps(_finite(message))
-        out.write(line + "\n")
-        out.flush()
+        with writing:
+            out.write(line + "\n")
+            out.flush()
 
+    Pulse(tell)
     from softprompt.worker.child_work import Desk
 
     desk = Desk(control, tell)
+    tell({"kind": READY})
     while True:
         tell(attempt(desk, control.next()))
 

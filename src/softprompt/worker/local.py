@@ -1,6 +1,7 @@
 """A runner on this machine: one child process that stays warm between tasks, lines of JSON over its pipes.
 
-The child has torch; this side never loads it. A child that is gone is replaced before the next task.
+The child has torch; this side never loads it. A child that is gone is replaced before the next task, at once if there
+is a spare one that has its libraries loaded already.
 """
 
 from __future__ import annotations
@@ -12,27 +13,46 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict
 from typing import IO
 
-from softprompt.worker.runner import KINDS, Message, Stop, Task
+from softprompt.worker.runner import ALIVE, KINDS, READY, Message, Stop, Task
+
+TRACE = 0.5
+"""Seconds that a child has to write where it stands."""
+END = 5.0
+"""Seconds after which a killed child that does not go is left to the system: it waits inside of it."""
 
 
 class LocalRunner:
-    """Runs tasks in a child process."""
+    """Runs tasks in a child process.
 
-    def __init__(self) -> None:
+    Args:
+        spare: keep a second child in reserve, so that the task after one that had to be killed need not wait until the
+            libraries are loaded. It takes memory, and no processor.
+    """
+
+    def __init__(self, *, spare: bool = False) -> None:
         self._child: _Child | None = None
+        self._spare: _Child | None = None
+        self._wants_spare = spare
 
     def warm(self) -> None:
-        """Start the child if there is none, so that it has loaded its libraries when a task comes."""
+        """See to it that there is a child, and a spare one as soon as the first has loaded its libraries."""
         if self._child is None or not self._child.alive:
-            self.close()
-            self._child = _Child()
+            self._drop(self._child)
+            self._child, self._spare = self._spare or _Child(), None
+        if self._spare is not None and not self._spare.alive:
+            self._drop(self._spare)
+            self._spare = None
+        if self._wants_spare and self._spare is None and self._child.ready.is_set():
+            self._spare = _Child()
 
     def start(self, task: Task) -> None:
         self.warm()
         assert self._child is not None
+        self._child.heard = time.monotonic()
         self._child.send({"kind": KINDS[type(task)], "task": asdict(task)})
 
     def messages(self, seconds: float) -> list[Message]:
@@ -42,18 +62,37 @@ class LocalRunner:
         if self._child is not None:
             self._child.send({"kind": "stop", "how": how})
 
-    def kill(self) -> None:
-        if self._child is not None:
-            self._child.process.kill()
+    def silent(self) -> float:
+        return 0.0 if self._child is None else time.monotonic() - self._child.heard
+
+    def kill(self, *, trace: bool = False) -> None:
+        if self._child is None:
+            return
+        if trace and self._child.ready.is_set():  # before, it would end of the signal
+            self._child.process.send_signal(signal.SIGUSR1)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.process.wait(TRACE)
+        self._child.killed = True
+        self._child.process.kill()
 
     def close(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+        for child in (self._child, self._spare):
+            self._drop(child)
+        self._child = self._spare = None
+
+    @staticmethod
+    def _drop(child: _Child | None) -> None:
+        if child is not None:
+            child.close()
 
 
 class _Child:
-    """One process and what it says."""
+    """One process and what it says.
+
+    Attributes:
+        ready: set when it has loaded its libraries.
+        heard: the moment at which it told something, or came further.
+    """
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -62,6 +101,8 @@ class _Child:
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches the worker alone, which then asks the child to stop
         )
+        self.ready, self.killed = threading.Event(), False
+        self.heard = time.monotonic()
         self._told: queue.SimpleQueue[Message] = queue.SimpleQueue()
         assert self.process.stdout is not None
         self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
@@ -69,7 +110,7 @@ class _Child:
 
     @property
     def alive(self) -> bool:
-        return self.process.poll() is None
+        return not self.killed and self.process.poll() is None
 
     def send(self, message: Message) -> None:
         """A child that is gone does not mind; `died` tells."""
@@ -88,7 +129,10 @@ class _Child:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait()
+        try:
+            self.process.wait(END)
+        except subprocess.TimeoutExpired:
+            return
         self._reader.join()
         for stream in (self.process.stdin, self.process.stdout):
             assert stream is not None
@@ -98,8 +142,15 @@ class _Child:
     def _read(self, stream: IO[bytes]) -> None:
         for line in stream:
             with contextlib.suppress(ValueError):  # the last line of a killed child may be half a line
-                self._told.put(json.loads(line))
+                self._take(json.loads(line))
         self._told.put({"kind": "died", "message": _cause(self.process.wait())})
+
+    def _take(self, message: Message) -> None:
+        self.heard = time.monotonic()
+        if message["kind"] == READY:
+            self.ready.set()
+        elif message["kind"] != ALIVE:
+            self._told.put(message)
 
 
 def _cause(code: int) -> str:

@@ -47,6 +47,7 @@ class WorkerSettings:
         timing: lease and waiting times of the queue.
         kinds: of jobs that it takes.
         once: end after one job.
+        spare: keep a second process with torch in reserve.
     """
 
     studio: StudioSettings
@@ -56,6 +57,7 @@ class WorkerSettings:
     timing: Timing = field(default_factory=Timing)
     kinds: tuple[str, ...] = tuple(SUBJECTS)
     once: bool = False
+    spare: bool = True
 
     @property
     def scratch(self) -> Path:
@@ -70,7 +72,7 @@ def work(settings: WorkerSettings, runner: Runner | None = None, stopping: threa
     """
     stopping = stopping or threading.Event()
     own = runner is None
-    runner = runner or LocalRunner()
+    runner = runner or LocalRunner(spare=settings.spare and not settings.once)
     with _told_to_stop(stopping):
         worker = _Worker(settings, runner, stopping)
         try:
@@ -108,6 +110,7 @@ class _Worker:
                 if self.settings.once:
                     break
             else:
+                self.runner.warm()
                 self.stopping.wait(self.settings.poll)
         self._try(lambda rows: workers.leave(rows, self.settings.worker_id))
 
@@ -130,7 +133,14 @@ class _Worker:
         log.info("Job %s: %s %s, attempt %d.", claim.job_id, claim.kind, claim.subject_id, claim.attempt)
         self._job_id, self._pulsed = claim.job_id, float("-inf")
         attempt = Attempt(
-            self.queue, self.preparer, self.finisher, self.runner, claim, stopping=self.stopping, pulse=self._pulse
+            self.queue,
+            self.preparer,
+            self.finisher,
+            self.runner,
+            claim,
+            stopping=self.stopping,
+            pulse=self._pulse,
+            patience=self.settings.studio.limits.silent_seconds,
         )
         try:
             attempt.run()

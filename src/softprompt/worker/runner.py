@@ -19,6 +19,8 @@ event: {"event": a record of `engine.events`, or {"event": "Method", "name"}}
 done: {"result": {…}}, see `child_work`; stopped: as `stop` wanted
 failed: {"code", "message", "retry"}; died: {"message"}: no word any more, for whatever reason
 """
+ALIVE, READY = "alive", "ready"
+"""Kinds that are between a child and its runner alone: it comes further; it has loaded its libraries."""
 LAST = frozenset({"done", "stopped", "failed", "died"})
 """Kinds behind which nothing follows."""
 
@@ -104,8 +106,15 @@ class Runner(Protocol):
     def stop(self, how: Stop) -> None:
         """Ask the task to end at its next update; a last message follows."""
 
-    def kill(self) -> None:
-        """End the task at once, whatever it does; "died" follows."""
+    def silent(self) -> float:
+        """Seconds since the task told something, or came further without a word."""
+
+    def kill(self, *, trace: bool = False) -> None:
+        """End the task at once, whatever it does; "died" follows.
+
+        Args:
+            trace: let it first write into the worker's log where it stands.
+        """
 
     def close(self) -> None:
         """Give up everything."""

@@ -43,7 +43,7 @@ def test_a_key_is_made_shown_once_used_and_revoked(browser: httpx.Client, post: 
     page = browser.get("/account")
     assert key not in page.text
     shown = words(page)
-    assert "Project Sandbox just now in 30 days" in shown
+    assert "Viewer only in Project Sandbox just now expires in 30 days" in shown
     assert "Programs that use “Pipeline” are refused from their next request on." in shown
     with studio.office.unit(SYSTEM) as unit:
         row = unit.rows.first(ApiKey, name="Pipeline")

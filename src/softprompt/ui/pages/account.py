@@ -102,11 +102,8 @@ def _keys(frame: Frame, shown: Account) -> h.Element:
     if not shown.keys:
         words = "Programs sign in with keys: a notebook, a pipeline, your application. Make the first one on this page."
         return empty("No API key yet", words)
-    rows = [
-        [_named(key), _may(key, shown), when(key.last_used_at), until(key.expires_at), _revoke(frame, key)]
-        for key in working
-    ]
-    head = (("Key", False), ("Role", False), ("Last used", False), ("Expires", False), ("", False))
+    rows = [[_named(key), _may(key, shown), _used(key), _revoke(frame, key)] for key in working]
+    head = (("Key", False), ("Role", False), ("Last used", False), ("", False))
     return h.section(".card.flush", data_part="keys")[
         h.div(".title")[h.h2["API keys"], h.span(".faint.small")[f"{len(working)} in use"]],
         folding(head, rows, "API keys") if rows else h.p(".pad.muted")["No key works now. Make a new one."],
@@ -130,8 +127,13 @@ def _named(key: ApiKey) -> h.Node:
 
 def _may(key: ApiKey, shown: Account) -> h.Node:
     bound = key.project_id or key.space_id
-    where = f"only in {shown.places.get(bound, 'a place that is gone')}" if bound else "wherever you may"
+    where = f"only in {shown.places.get(bound, 'a place that is gone')}" if bound else "everywhere"
     return [key.role.capitalize(), h.div(".sub")[where]]
+
+
+def _used(key: ApiKey) -> h.Node:
+    ends = ["expires ", until(key.expires_at)] if key.expires_at else "never expires"
+    return [when(key.last_used_at) if key.last_used_at else h.span(".faint")["never"], h.div(".sub")[ends]]
 
 
 def _revoke(frame: Frame, key: ApiKey) -> h.Element:

@@ -60,7 +60,7 @@ def _filters(
     names = h.datalist("#who")[[h.option(value=name) for name in people]]
     who = h.input(name="user", value=chosen.get("user", ""), list="who", placeholder="anybody", autocomplete="off")
     return h.form(".card.stack.tight", method="get", action=HERE, role="search", data_part="filters")[
-        h.div(".fields.narrow")[
+        h.div(".fields.five")[
             field("Who", who),
             field("Did", select("action", options(actions, "anything"), chosen.get("action", ""))),
             field("To", select("noun", options(nouns, "anything"), chosen.get("noun", ""))),

@@ -132,7 +132,8 @@ def _serving(serving: Serving) -> h.Element:
     ]
     if serving.problem:
         return h.section(".card.flush", data_part="serving")[title, h.p(".pad")[serving.problem]]
-    models = told.get("models") or []
+    # A vLLM server only names its models.
+    models = [m if isinstance(m, Mapping) else {"model_id": m, "state": "ready"} for m in told.get("models") or []]
     rows = [
         [_model(each), f"{each.get('running', 0):,}", f"{each.get('waiting', 0):,}", _batch(each)] for each in models
     ]

@@ -133,8 +133,8 @@ def _cancel(frame: Frame, job: Seen) -> h.Element:
 def _waiting(frame: Frame, shown: Overview) -> h.Element:
     rows = [
         [
-            str(turn),
             _named(job),
+            str(turn),
             [when(job.created_at), _why(frame, job, shown.at)],
             _priority(frame, job),
             _cancel(frame, job),
@@ -142,7 +142,7 @@ def _waiting(frame: Frame, shown: Overview) -> h.Element:
         for turn, job in enumerate(shown.waiting, 1)
     ]
     more = shown.counts["queued"] - len(shown.waiting)
-    head = (("Turn", True), ("Job", False), ("Waits since", False), ("Priority", False), ("", False))
+    head = (("Job", False), ("Turn", False), ("Waits since", False), ("Priority", False), ("", False))
     return h.section(".card.flush", data_part="waiting")[
         h.div(".title")[
             h.h2["Waiting"],
