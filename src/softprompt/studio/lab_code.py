@@ -169,7 +169,8 @@ def _library(q: _Question) -> Snippet:
     """The same without the studio, on the machine where it runs."""
     if q.subject.takes == "template":
         return _python("softprompt", "", [], "A prompt template answers behind its deployment only.")
-    settings = [f"{name}={value!r}" for name, value in _own(q.config).items()]
+    own = _own(q.config) | ({"stop": q.config.stop} if q.config.stop else {})
+    settings = [f"{name}={value!r}" for name, value in own.items()]
     imports = ["from softprompt import generate", "from softprompt.params import GenerateConfig"]
     if q.subject.prompt_id:
         fetch = f"softprompt --url {shlex.quote(q.url)} prompts download {q.subject.prompt_id} --out prompt"

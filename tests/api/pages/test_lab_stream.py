@@ -11,8 +11,10 @@ from softprompt.storage.people import User
 from softprompt.storage.tables import LabGeneration
 from softprompt.studio import lab_history
 from softprompt.studio.access import SYSTEM, Actor
-from softprompt.studio.lab import LabPage
+from softprompt.studio.lab import LabPage, Try
+from softprompt.studio.lab_history import Answer, Token
 from softprompt.testing.live import LiveStudio, wait_until
+from softprompt.ui.pages.lab_answers import cell
 
 from .lab_fixtures import MODEL, streamed, token_of, tuned, words
 
@@ -43,6 +45,20 @@ def test_each_token_tells_of_the_others_in_its_place(browser: httpx.Client, stud
     assert "other 5%" in html
     assert 'class="tok end"' in html, "the token that ended the answer adds nothing to it"
     assert 'tabindex="0"' in html, "the keyboard reaches it"
+
+
+def test_letters_made_of_several_tokens_are_shown_whole_and_the_tokens_beside_them() -> None:
+    halves = (Token(text="\ufffd", logprob=-0.1, top=(("\ufffd", -0.1),)), Token(text="\ufffd", logprob=-0.2))
+    answer = Answer(row=0, column=0, output="\u6771", stop_reason="eos_token", tokens=halves)
+    html = str(cell(answer, Try("x"), 0, 0, None, many=False))
+    assert ">\u6771</div>" in html
+    assert html.count('class="tok') == 2
+
+
+def test_blanks_in_front_that_the_answer_leaves_off_belong_to_no_token() -> None:
+    tokens = tuple(Token(text=text, logprob=-0.1) for text in (" Ware", "house", "\n"))
+    html = str(cell(Answer(row=0, column=0, output="Warehouse", tokens=tokens), Try("x"), 0, 0, None, many=False))
+    assert re.findall(r'class="tok[^"]*"[^>]*>([^<]*)<', html) == ["Ware", "house", ""]
 
 
 def test_one_that_fails_says_so_in_its_own_cell(browser: httpx.Client, studio: LiveStudio) -> None:

@@ -15,7 +15,7 @@ from softprompt.errors import NotFound
 router = APIRouter(include_in_schema=False)
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 PLOTLY = "plotly.min.js"
-_IMPORT = re.compile(rb'(from "\./[\w-]+\.js)"')
+_IMPORT = re.compile(rb'((?:from|import) "\./[\w-]+\.js)"')
 """Modules are imported under the address that pages name, or they would be loaded twice and never renewed."""
 FOR_EVER = "public, max-age=31536000, immutable"
 

@@ -14,7 +14,7 @@ from softprompt.ui.components import field as labelled
 from softprompt.ui.components import notice
 from softprompt.ui.layout import Frame, csrf_field, page
 from softprompt.ui.pages.lab_answers import Answers, tests
-from softprompt.ui.pages.lab_columns import add_column, panel
+from softprompt.ui.pages.lab_columns import add_column, panel, parameters
 from softprompt.ui.pages.lab_lists import history_item
 from softprompt.ui.pages.lab_setup import setup, variables
 
@@ -79,11 +79,19 @@ def lab(frame: Frame, view: View) -> str:
 
 
 def _single(view: View) -> h.Element:
+    page = view.page
     return h.div(".lab-split")[
         h.div(".stack")[
-            setup(view.page, view.datasets), variables(view.page), tests(view.page, view.subjects, view.answers)
+            setup(page, view.datasets, _resting(view)), variables(page), tests(page, view.subjects, view.answers)
         ],
-        h.div(".stack")[_panels(view), h.div(".row")[add_column(1), _compare_help()], _history(view)],
+        h.div(".stack")[
+            _panels(view),
+            parameters(page.columns[0]),
+            h.div(".row.lab-compare")[
+                add_column(1), h.span(".small.muted")["Models, examples and parameters side by side."]
+            ],
+            _history(view),
+        ],
     ]
 
 
@@ -129,10 +137,6 @@ def _resting(view: View) -> bool:
     return bool(subject and (subject.takes == "template" or subject.takes == "input" and not column.words))
 
 
-def _compare_help() -> h.Element:
-    return h.span(".small.muted")["Models, examples and parameters side by side."]
-
-
 def _notices(view: View) -> list[h.Node]:
     found: list[h.Node] = [notice("error", "This did not work.", view.problem)] if view.problem else []
     if view.told:
@@ -164,7 +168,7 @@ def _nobody() -> h.Element:
     ]
 
 
-def _actions(view: View) -> list[h.Node]:
+def _actions(view: View) -> h.Element:
     name = view.session.name if view.session else ""
     save = h.details(".lab-menu")[
         h.summary(".button")["Save"],
@@ -196,7 +200,8 @@ def _actions(view: View) -> list[h.Node]:
         ],
     ]
     code = h.button(".button", form="lab", formaction="/lab/code", data_dialog="")["View code"]
-    return [code, h.a(".button", href="/lab/sessions")["Sessions"], save if view.may_save else None, more]
+    sessions = h.a(".button", href="/lab/sessions")["Sessions"]
+    return h.div(".row.lab-actions")[code, sessions, save if view.may_save else None, more]
 
 
 def _dialog() -> h.Element:

@@ -135,15 +135,18 @@ def right(page: LabPage, answers: Answers) -> str:
     return ", ".join(told)
 
 
-def _said(answer: Answer) -> h.Element:
+def _said(answer: Answer) -> list[h.Element]:
     """The text; where its tokens are known, each is one that tells of the others in its place."""
-    shown = _aligned(answer)
-    if not shown:
-        return h.div(".answer", data_part="answer", data_empty="Nothing: the answer is empty")[answer.output]
-    label = f"Answer of {len(shown)} tokens: the arrow keys go through them"
-    return h.div(".answer", data_part="answer", data_tokens="", role="group", tabindex="0", aria_label=label)[
-        [_token(text, token) for text, token in shown]
-    ]
+    aligned = _aligned(answer)
+    label = f"Answer of {len(answer.tokens)} tokens: the arrow keys go through them"
+    told = {"data_tokens": "", "role": "group", "tabindex": "0", "aria_label": label}
+    if aligned:
+        return [h.div(".answer", data_part="answer", **told)[[_token(text, token) for text, token in aligned]]]
+    plain = h.div(".answer", data_part="answer", data_empty="Nothing: the answer is empty")[answer.output]
+    if not answer.tokens:
+        return [plain]
+    # Letters of several tokens: no single one of them is a text.
+    return [plain, h.div(".lab-tokens", **told)[[_token(_visible(token.text), token) for token in answer.tokens]]]
 
 
 def _aligned(answer: Answer) -> list[tuple[str, Token]]:

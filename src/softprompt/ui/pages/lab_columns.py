@@ -74,7 +74,7 @@ def panel(
         else _kept_words(column, number),
         _shots(column, number, shots[0]) if many > 1 and shots and shots[0] and reads else _kept_shots(column, number),
         _template_note() if subject and subject.takes == "template" else None,
-        _parameters(column, number, many),
+        _folded_parameters(column, number) if many > 1 else None,
     ]
 
 
@@ -161,22 +161,33 @@ def _template_note() -> h.Element:
     ]
 
 
-def _parameters(column: Column, number: int, many: int) -> h.Element:
+def parameters(column: Column) -> h.Element:
+    """The card of the parameters, where there is one column."""
+    return h.section(".card.stack.tight.lab-settings", aria_label="Parameters")[
+        h.div(".row.apart")[h.h2["Parameters"], _do("reset:0", "Reset to default")], _parameters(column, 0)
+    ]
+
+
+def _folded_parameters(column: Column, number: int) -> h.Element:
+    return h.details(".lab-section")[
+        h.summary["Parameters", h.span(".faint")[f" {changes(column)}"]],
+        _parameters(column, number),
+        _do(f"reset:{number}", "Reset to default"),
+    ]
+
+
+def _parameters(column: Column, number: int) -> h.Element:
     decoding = _choice(
         "Decoding", named("decoding", number), (("greedy", "Greedy"), ("sample", "Sampling")), column.decoding,
         "Greedy takes the likeliest token each time, sampling draws one.",
     )  # fmt: skip
-    body = h.div(".stack.tight.lab-parameters", data_part="parameters", data_column=str(number))[
+    return h.div(".stack.tight.lab-parameters", data_part="parameters", data_column=str(number))[
         decoding,
         h.div(".lab-drawn.stack.tight")[[_number(column, number, p) for p in PARAMETERS if p.drawn]],
         [_number(column, number, p) for p in PARAMETERS if p.name == "repetition_penalty"],
         _stops(column, number),
         [_number(column, number, p) for p in PARAMETERS if p.name.endswith("_new_tokens")],
     ]
-    reset = _do(f"reset:{number}", "Reset to default")
-    if many == 1:
-        return h.div(".stack.tight.lab-section")[h.div(".row.apart")[h.h2["Parameters"], reset], body]
-    return h.details(".lab-section")[h.summary["Parameters", h.span(".faint")[f" {changes(column)}"]], body, reset]
 
 
 def changes(column: Column) -> str:

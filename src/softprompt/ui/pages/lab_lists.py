@@ -23,7 +23,7 @@ def history_item(row: LabGeneration, names: Mapping[str, str], here: bool = Fals
     tries = [str(each.get("input", "")) for each in row.page.get("tries") or ()]
     asked = [text for text in tries if text.strip()] or [str(row.page.get("text", ""))]
     subjects = [str(each.get("subject", "")) for each in row.page.get("columns") or ()]
-    who = " · ".join(dict.fromkeys(names.get(value, "no longer there") for value in subjects if value))
+    who = ", ".join(dict.fromkeys(names.get(value, "no longer there") for value in subjects if value))
     more = f", {len(asked)} tests" if len(asked) > 1 else ""
     return h.li(".lab-past")[
         h.a(href=f"/lab?generation={row.id}", aria_current="true" if here else None)[_short(asked[0]) or "(empty)"],

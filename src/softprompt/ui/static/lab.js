@@ -5,7 +5,7 @@
 import { part } from "./studio.js";
 import { generate, halt } from "./lab_stream.js";
 import { live } from "./lab_live.js";
-import { keepDraft, takeDraft } from "./lab_draft.js";
+import { keepDraft, keepTyped, takeDraft, takeTyped } from "./lab_draft.js";
 import "./lab_tokens.js";
 
 const form = () => document.querySelector("[data-lab]");
@@ -57,7 +57,7 @@ const rows = {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button || button.form?.id !== "lab") {
-    if (event.target.closest('a[href^="/models"]') && form()) keepDraft(form(), event.target);
+    if (event.target.closest('a[href="/models?for=lab"]') && form()) keepDraft(form(), event.target);
     return;
   }
   if (button.dataset.part === "halt") return halt();
@@ -126,7 +126,8 @@ function addStop(field) {
 }
 
 function reset(button) {
-  const panel = part("parameters", button.closest('[data-part="column"]'));
+  const column = button.value.split(":")[1];
+  const panel = form().querySelector(`[data-part="parameters"][data-column="${column}"]`);
   for (const input of panel.querySelectorAll("[data-default]")) {
     input.value = input.dataset.default;
     input.dispatchEvent(new Event("input", { bubbles: true }));
@@ -156,8 +157,10 @@ document.addEventListener("keydown", (event) => {
   menu.querySelector("summary").focus();
 });
 
+addEventListener("pagehide", () => form() && keepTyped(form()));
+
 if (form()) {
   live(form());
-  const draft = takeDraft();
+  const draft = takeDraft() ?? takeTyped();
   if (draft) swap("/lab", draft);
 }

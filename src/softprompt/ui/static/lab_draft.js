@@ -1,22 +1,39 @@
-// What stands on the page while somebody looks for a model elsewhere, and comes back with one.
+// What was typed is not lost: on a reload, and while somebody looks for a model elsewhere and comes back with one.
 
-const KEY = "softprompt-lab-draft";
+const CHOOSING = "softprompt-lab-choosing";
+const TYPED = "softprompt-lab-typed";
+
+const entriesOf = (form) => [...new FormData(form)].filter(([name, value]) => name !== "csrf" && typeof value === "string");
+const sent = (entries) => [...entries, ["csrf", document.querySelector('[data-lab] [name="csrf"]').value], ["do", "show"]];
+
+function take(key) {
+  const kept = sessionStorage.getItem(key);
+  sessionStorage.removeItem(key);
+  return kept ? JSON.parse(kept) : null;
+}
 
 export function keepDraft(form, link) {
   const column = link.closest('[data-part="column"]')?.dataset.column ?? "0";
-  const entries = [...new FormData(form)].filter(([, value]) => typeof value === "string");
-  sessionStorage.setItem(KEY, JSON.stringify({ column, entries }));
+  sessionStorage.setItem(CHOOSING, JSON.stringify({ column, entries: entriesOf(form) }));
 }
 
 /** The form as it was left, with the subject that was chosen in the meantime. */
 export function takeDraft() {
   const subject = new URLSearchParams(location.search).get("subject");
-  const kept = sessionStorage.getItem(KEY);
-  sessionStorage.removeItem(KEY);
+  const kept = take(CHOOSING);
   if (!kept || !subject) return null;
-  const { column, entries } = JSON.parse(kept);
-  const name = column === "0" ? "subject" : `subject.${column}`;
-  const fresh = entries.filter(([key]) => key !== name && key !== "csrf");
-  const csrf = document.querySelector('[data-lab] [name="csrf"]').value;
-  return [...fresh, [name, subject], ["csrf", csrf], ["do", "show"]];
+  const name = kept.column === "0" ? "subject" : `subject.${kept.column}`;
+  return sent([...kept.entries.filter(([key]) => key !== name), [name, subject]]);
+}
+
+export function keepTyped(form) {
+  sessionStorage.setItem(TYPED, JSON.stringify({ place: location.href, entries: entriesOf(form) }));
+}
+
+/** The form as it stood before a reload, or before somebody went away and back. */
+export function takeTyped() {
+  const kept = take(TYPED);
+  const how = performance.getEntriesByType("navigation")[0]?.type;
+  const again = (how === "reload" || how === "back_forward") && kept?.place === location.href;
+  return again ? sent(kept.entries) : null;
 }
