@@ -36,7 +36,10 @@ def show_evaluations(request: Request, cursor: str | None = None) -> Response:
 
 def _edits(unit: Unit) -> bool:
     """Whether the reader may start one where people work."""
-    return unit.role_in(project_of(unit)) >= RANKS["editor"]
+    try:
+        return unit.role_in(project_of(unit)) >= RANKS["editor"]
+    except SoftpromptError:  # there is no project that this reader is in
+        return False
 
 
 @router.get("/tuning/evaluations/new")

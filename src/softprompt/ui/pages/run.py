@@ -88,10 +88,16 @@ def run(frame: Frame, shown: Shown) -> str:
         content,
         lead=_lead(shown),
         actions=_actions(frame, shown),
-        crumbs=(("/tuning", "Tuning Studio"),),
+        crumbs=_crumbs(shown),
         scripts=("run.js",),
         refresh=5 if live else None,
     )
+
+
+def _crumbs(shown: Shown) -> tuple[tuple[str, str], ...]:
+    home = ("/tuning", "Tuning Studio")
+    found = shown.experiment
+    return (home, (f"/tuning/experiments/{found.id}", found.name)) if found and not found.deleted_at else (home,)
 
 
 def _lead(shown: Shown) -> h.Element:
