@@ -20,6 +20,18 @@ from softprompt.testing.live import EchoBackend, LiveStudio, live_studio
 from softprompt.worker.local import LocalRunner
 
 ROOT = Path(__file__).parents[2]
+PAYLOAD = (
+    "\"'>{{7*7}}<script>window.ran=1</script><img src=/ran onerror=window.ran=1></textarea><svg onload=window.ran=1>"
+)
+LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one full studio stay in one process (`--dist loadgroup`): filling it takes longer than looking at it."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            names = set(getattr(item, "fixturenames", ())) & {"seeded", "hostile"}
+            item.add_marker(pytest.mark.xdist_group(names.pop() if names else item.path.stem))
 
 
 @pytest.fixture(scope="package")
@@ -76,6 +88,12 @@ def filled(
 def seeded(filled: Callable[..., Seeded]) -> Seeded:
     """The one with plain words."""
     return filled("plain")
+
+
+@pytest.fixture
+def hostile(filled: Callable[..., Seeded]) -> Seeded:
+    """The one in which every name and text is as long as may be, and tries to run something."""
+    return filled("hostile", lambda text: (f"{text}{PAYLOAD}{LONG}")[:196], "A<img src=/ran onerror=window.ran=1>")
 
 
 @pytest.fixture

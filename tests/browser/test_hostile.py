@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.addresses import ALL
+from browser.conftest import PAYLOAD
 from browser.person import Person
 from browser.seed import Seeded, tell_updates
 from softprompt.jobs import events
@@ -16,14 +17,6 @@ from softprompt.storage.tables import TuningRun
 from softprompt.studio.access import SYSTEM
 
 Arrive = Callable[..., Person]
-PAYLOAD = (
-    "\"'>{{7*7}}<script>window.ran=1</script><img src=/ran onerror=window.ran=1></textarea><svg onload=window.ran=1>"
-)
-
-
-@pytest.fixture
-def hostile(filled: Callable[..., Seeded]) -> Seeded:
-    return filled("hostile", lambda text: text + PAYLOAD, "A<img src=/ran onerror=window.ran=1>")
 
 
 def harmless(person: Person) -> None:
@@ -62,9 +55,9 @@ def test_events_of_a_run_are_texts(hostile: Seeded, victim: Person) -> None:
 
 
 def test_answers_of_a_model_are_texts(hostile: Seeded, victim: Person) -> None:
-    victim.go(hostile.path("/deployments/{plain deployment}"))
-    victim.write("Input", PAYLOAD)
-    victim.page.get_by_label("Input").first.press("Control+Enter")
+    victim.go(hostile.path("/deployments/{plain deployment}/test"))
+    victim.page.locator("textarea[name=input]").fill(PAYLOAD)
+    victim.page.keyboard.press("Control+Enter")
     expect(victim.page.locator("[data-part=answer]").first).to_contain_text("<script>")
     harmless(victim)
 
@@ -72,11 +65,7 @@ def test_answers_of_a_model_are_texts(hostile: Seeded, victim: Person) -> None:
 def test_names_and_lines_of_a_file_are_texts(hostile: Seeded, victim: Person) -> None:
     rows = "".join(json.dumps({"input": f"{i} {PAYLOAD}", "output": PAYLOAD}) + "\n" for i in range(5)) + PAYLOAD
     victim.go("/data")
-    name = "<img src=/ran onerror=window.ran=1>.jsonl".replace("/", "\u2215")
-    victim.attach(
-        victim.page.locator("input[type=file]").first, {"name": name, "mimeType": "x/y", "buffer": rows.encode()}
-    )
-    victim.press("Load and check")
-    victim.page.wait_for_url("**/data/**")
+    victim.bring("<img src=/ran onerror=window.ran=1>.jsonl".replace("/", "\u2215"), rows.encode())
+    victim.page.wait_for_url("**/data/*")
     expect(victim.page.get_by_text("<script>").first).to_be_visible()
     harmless(victim)

@@ -69,15 +69,16 @@ def test_everything_is_found_by_name(seeded: Seeded, person: Arrive) -> None:
     somebody.go("/account")
     page = somebody.page
     page.keyboard.press("Control+K")
-    expect(page.get_by_role("dialog", name="Search").get_by_role("combobox")).to_be_focused()
+    palette = page.get_by_role("dialog", name="Search")
+    expect(palette.get_by_role("combobox")).to_be_focused()
     page.keyboard.type("Routing (1)")
-    expect(page.get_by_role("option").first).to_contain_text("Routing (1)")
+    expect(palette.get_by_role("option").first).to_contain_text("Routing (1)")
     page.keyboard.press("Enter")
     page.wait_for_url("**/*")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Routing (1)")
     page.keyboard.press("Control+K")
     page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog", name="Search")).to_be_hidden()
+    expect(palette).to_be_hidden()
 
 
 def reach(page: Page, target: Locator, most: int = 150) -> None:

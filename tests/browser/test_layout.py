@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from browser.addresses import ALL
 from browser.conftest import session_of
 from browser.person import PHONE, Person
@@ -16,20 +14,14 @@ from softprompt.studio.access import SYSTEM
 from softprompt.testing.live import LiveStudio
 
 Arrive = Callable[..., Person]
-LONG = " Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
 
 
-@pytest.fixture
-def wordy(filled: Callable[..., Seeded]) -> Seeded:
-    return filled("wordy", lambda text: (text + LONG)[:190], "Kundendienst" * 4)
-
-
-def test_long_names_stay_within_the_window(wordy: Seeded, person: Arrive) -> None:
-    somebody = person(wordy)
+def test_long_names_stay_within_the_window(hostile: Seeded, person: Arrive) -> None:
+    somebody = person(hostile)
     somebody.expect("status of 4")
     for address in ALL:
         somebody.page.set_viewport_size({"width": 1280, "height": 900})
-        somebody.go(wordy.path(address))
+        somebody.go(hostile.path(address))
         for width in (1280, 760, PHONE["width"]):
             somebody.page.set_viewport_size({"width": width, "height": 740})
             assert not somebody.wide()

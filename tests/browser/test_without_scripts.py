@@ -29,9 +29,7 @@ def test_the_whole_way(
     for name in ("v1", "v2"):
         rows = (EXAMPLES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:40]
         me.go("/data")
-        file = {"name": f"{name}.jsonl", "mimeType": "x/y", "buffer": "".join(rows).encode()}
-        me.attach(me.page.locator("input[type=file]").first, file)
-        me.press("Load and check")
+        me.bring(f"{name}.jsonl", "".join(rows).encode())
         expect(me.page.locator("h1")).to_contain_text(name)
         me.press("Tune", within=main)
         me.write("Name", "Complaints")
