@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from softprompt.errors import InUse
+from softprompt.errors import InUse, ParameterInvalid
+from softprompt.jobs.states import State
+from softprompt.storage import experiments as queries
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Project, TuningExperiment, TuningRun
 from softprompt.studio.access import Unit, check_revision
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An experiment with what happened in it.
+
+    Attributes:
+        counts: runs by state.
+        last: the newest run.
+        best: the newest completed one, which has results.
+    """
+
+    experiment: TuningExperiment
+    counts: Mapping[str, int]
+    last: TuningRun | None
+    best: TuningRun | None
 
 
 def create(
@@ -42,6 +62,57 @@ def get(unit: Unit, experiment_id: str) -> TuningExperiment:
 def page(unit: Unit, *, project_id: str | None = None, **paging: Any) -> Page[TuningExperiment]:
     inside: dict[str, Any] = {"project_id": unit.get(Project, project_id).id} if project_id else {}
     return unit.rows.page(TuningExperiment, containers=unit.visible(), **inside, **paging)
+
+
+def listed(
+    unit: Unit, *, search: str = "", state: str = "", cursor: str | None = None, limit: int = 25
+) -> tuple[list[Listed], Page[TuningExperiment]]:
+    """Experiments with their runs in short, those that were used last first.
+
+    Args:
+        state: only those that hold a run in this state.
+    """
+    if state and state not in tuple(State):
+        raise ParameterInvalid(f"state: {state!r} is not one of {', '.join(State)}.")
+    having = [queries.holds(state)] if state else []
+    found = unit.rows.page(
+        TuningExperiment,
+        containers=unit.visible(),
+        search=search,
+        sort="-updated_at",
+        limit=limit,
+        cursor=cursor,
+        having=having,
+    )
+    ids, session = [each.id for each in found.items], unit.rows.session
+    counts = queries.counts(session, ids)
+    last = {run.experiment_id: run for run in queries.newest(session, ids)}
+    best = {run.experiment_id: run for run in queries.newest(session, ids, state=State.COMPLETED)}
+    shown = [Listed(each, counts.get(each.id, {}), last.get(each.id), best.get(each.id)) for each in found.items]
+    return shown, found
+
+
+def counted(unit: Unit, experiment: TuningExperiment) -> Mapping[str, int]:
+    """Runs by state."""
+    return queries.counts(unit.rows.session, [experiment.id]).get(experiment.id, {})
+
+
+def result(run: TuningRun) -> tuple[str, str] | None:
+    """The one figure that says most about a run that is over: on test rows, else on validation rows, else its loss."""
+    methods = (run.results.get("test") or {}).get("methods") or []
+    if methods:
+        name = "exact" if run.results["test"].get("task") in ("classification", "multilabel") else "rouge_l"
+        best = max((method[name] for method in methods if isinstance(method.get(name), float)), default=None)
+        if best is not None:
+            return f"{best:.2f}", f"{'exact' if name == 'exact' else 'ROUGE-L'} on test rows"
+    epochs = run.results.get("epochs") or []
+    metrics = [epoch["metric"] for epoch in epochs if isinstance(epoch.get("metric"), float)]
+    if metrics:
+        return f"{max(metrics):.2f}", "on validation rows"
+    read = ((run.results.get("metrics") or {}).get("readout") or {}).get("cross_validation") or {}
+    if isinstance(read.get("exact"), float):
+        return f"{read['exact']:.2f}", "exact, cross-validated"
+    return (f"{epochs[-1]['loss']:.3f}", "loss") if epochs else None
 
 
 def update(

@@ -91,8 +91,8 @@ class Outlook:
         return not any(remark.kind == "error" for remark in self.remarks)
 
 
-def ask(unit: Unit, project: Project, plan: Plan) -> Known:
-    """Everything that has to be read from the database."""
+def ask(unit: Unit, project: Project, plan: Plan, problems: Sequence[str] = ()) -> Known:
+    """Everything that has to be read from the database; `problems` are known already."""
     model = None
     with suppress(SoftpromptError):  # the problems name it
         model = foundation_models.find(unit.rows, plan.model_id)
@@ -104,7 +104,7 @@ def ask(unit: Unit, project: Project, plan: Plan) -> Known:
     return Known(
         plan=plan,
         name=runs.next_name(unit, project, plan.experiment),
-        problems=tuple(str(problem) for problem in runs.problems(unit, project, plan)),
+        problems=(*problems, *map(str, runs.problems(unit, project, plan))),
         model=model,
         train=dataset(plan.dataset_id),
         held=dataset(plan.validation.get("dataset_id")),
@@ -120,9 +120,10 @@ def look(store: ArtifactStore, known: Known) -> Outlook:
     """What follows from it. Reads files; the first time takes as long as counting their tokens does."""
     try:
         config = TuneConfig(**known.plan.config)
+        Template(config.template, config.instruction)
     except (SoftpromptError, TypeError):
         config = TuneConfig()  # the problems name what is wrong; the rest is shown nevertheless
-    told = [outlook_words.problem(text) for text in known.problems]
+    told = list(outlook_words.problems(known.problems))
     if known.model is None or known.train is None or known.train.state != "ready":
         return Outlook(known=known, remarks=tuple(told))
     return _Look(store, known, config, known.model, known.train, told).outlook()

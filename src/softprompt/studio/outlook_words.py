@@ -5,7 +5,8 @@ Works on facts that `outlook` has gathered; reads nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -86,9 +87,12 @@ class Facts:
         return self.size.shape
 
 
-def problem(text: str) -> Remark:
-    """What keeps the plan from being started, as a use case told it; the field is the word it begins with."""
-    return Remark("error", text, next((name for name in _FIELDS if text.startswith(f"{name}:")), ""))
+def problems(texts: Iterable[str]) -> Iterator[Remark]:
+    """What keeps the plan from being started, as use cases told it; a problem begins with the name of its field."""
+    for text in texts:
+        for each in re.split(r"; (?=[a-z_]+: )", text):
+            field = next((name for name in _FIELDS if each.startswith(f"{name}: ")), "")
+            yield Remark("error", each.removeprefix(f"{field}: ").rstrip(".") + ".", field)
 
 
 def remarks(facts: Facts) -> Iterator[Remark]:

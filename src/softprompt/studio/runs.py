@@ -6,7 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from softprompt.errors import InUse, NotFound, ParameterInvalid, SoftpromptError
+from softprompt.data.template import Template
+from softprompt.errors import InUse, NotFound, ParameterInvalid, SoftpromptError, TemplateInvalid
 from softprompt.jobs import events, queue
 from softprompt.params import TuneConfig
 from softprompt.storage.rows import Page
@@ -221,9 +222,12 @@ def _check_config(unit: Unit, project: Project, plan: Plan) -> None:
     if unknown:
         raise ParameterInvalid(f"{', '.join(unknown)}: no such parameter. Known are {', '.join(sorted(FIELDS))}.")
     try:
-        TuneConfig(**plan.config)
+        config = TuneConfig(**plan.config)
+        Template(config.template, config.instruction)
     except TypeError as error:
         raise ParameterInvalid(f"A parameter has a value of another kind: {error}.") from error
+    except TemplateInvalid as error:
+        raise ParameterInvalid(f"template: {error}") from error
     if set(plan.validation) - {"share", "dataset_id"} or len(plan.validation) > 1:
         raise ParameterInvalid('validation: use {"share": 0.2} or {"dataset_id": ID}.')
     if "share" in plan.validation:

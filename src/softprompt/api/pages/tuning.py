@@ -1,91 +1,276 @@
-"""Pages of tuning: the list of runs, and the form that starts one."""
+"""Pages of tuning: experiments, and the form of a new run with all that is told before it starts."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from softprompt.api.context import unit_of
+from softprompt.api.context import studio_of, unit_of
+from softprompt.api.pages import tuning_form
 from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, project_of, text_of
-from softprompt.errors import ParameterInvalid, SoftpromptError
-from softprompt.storage.tables import Dataset
-from softprompt.studio import experiments, foundation_models, runs
-from softprompt.studio.access import Unit
+from softprompt.errors import NotFound, ParameterInvalid, SoftpromptError
+from softprompt.storage.tables import Dataset, TuningExperiment, TuningRun
+from softprompt.studio import experiments, foundation_models, measurements, outlook, runs
+from softprompt.studio.access import RANKS, Unit
+from softprompt.studio.outlook import Outlook
+from softprompt.studio.runs import Plan
 from softprompt.ui.pages import tuning as pages
+from softprompt.ui.pages import tuning_new as form_page
+from softprompt.ui.pages.tuning_new import Desk
+from softprompt.ui.tuning_fields import Filled
 
 router = APIRouter(include_in_schema=False)
-WHOLE = ("epochs", "batch_size", "accumulate", "virtual_tokens", "max_input_tokens", "seed")
-WORDS = ("readout", "init", "init_text")
+RUNS = 50
 
 
+# --- experiments ------------------------------------------------------------------------------------------------------
 @router.get("/tuning")
-def show_runs(request: Request, state: str = "", cursor: str | None = None) -> Response:
+def show_experiments(
+    request: Request,
+    search: str = "",
+    state: str = "",
+    cursor: str | None = None,
+    experiment: str = "",
+    removed: str = "",
+) -> Response:
+    if experiment:
+        return go(f"/tuning/experiments/{experiment}")
+    problem, status = "", 200
+    search = search.strip()[:200]
     with unit_of(request, write=False, need="viewer") as unit:
-        found = runs.page(unit, state=state or None, cursor=cursor)
-        following = f"/tuning?state={state}&cursor={found.next}" if found.next else None
-        text = pages.runs(frame_of(request, unit), found, state, following)
-    return page_answer(request, text)
+        try:
+            shown, found = experiments.listed(unit, search=search, state=state, cursor=cursor)
+        except ParameterInvalid as error:
+            problem, status, state, cursor = str(error), error.status, "", None
+            shown, found = experiments.listed(unit, search=search)
+        text = pages.listing(
+            frame_of(request, unit),
+            shown,
+            found,
+            search=search,
+            state=state,
+            first=cursor is None,
+            editor=_may_start(unit),
+            problem=problem,
+            removed=removed[:200],
+        )
+    return page_answer(request, text, status)
 
 
+def _may_start(unit: Unit) -> bool:
+    try:
+        return unit.role_in(project_of(unit)) >= RANKS["editor"]
+    except SoftpromptError:
+        return False
+
+
+@router.get("/tuning/experiments/{experiment_id}")
+def show_experiment(request: Request, experiment_id: str, state: str = "", cursor: str | None = None) -> Response:
+    return _experiment(request, experiment_id, state, cursor)
+
+
+def _experiment(
+    request: Request,
+    experiment_id: str,
+    state: str = "",
+    cursor: str | None = None,
+    problem: str = "",
+    status: int = 200,
+) -> Response:
+    with unit_of(request, write=False, need="viewer") as unit:
+        found = experiments.get(unit, experiment_id)
+        page = runs.page(unit, experiment_id=found.id, state=state or None, cursor=cursor, limit=RUNS)
+        text = pages.experiment(
+            frame_of(request, unit),
+            found,
+            page,
+            experiments.counted(unit, found),
+            state=state,
+            first=cursor is None,
+            editor=unit.role_in(found) >= RANKS["editor"],
+            problem=problem,
+        )
+    return page_answer(request, text, status)
+
+
+@router.post("/tuning/experiments/{experiment_id}")
+async def change_experiment(request: Request, experiment_id: str) -> Response:
+    given = text_of(await form_of(request))
+    revision = int(given["revision"]) if given.get("revision", "").isdecimal() else None
+
+    def change(unit: Unit) -> None:
+        name, description = given.get("name", ""), given.get("description", "")
+        experiments.update(unit, experiment_id, name=name, description=description, revision=revision)
+
+    try:
+        await in_unit(request, change)
+    except SoftpromptError as error:
+        told, status = str(error), error.status
+        return await run_in_threadpool(lambda: _experiment(request, experiment_id, problem=told, status=status))
+    return go(f"/tuning/experiments/{experiment_id}")
+
+
+@router.post("/tuning/experiments/{experiment_id}/delete")
+async def delete_experiment(request: Request, experiment_id: str) -> Response:
+    await form_of(request)
+
+    def remove(unit: Unit) -> str:
+        name = experiments.get(unit, experiment_id).name
+        experiments.delete(unit, experiment_id)
+        return name
+
+    try:
+        name = await in_unit(request, remove)
+    except NotFound:
+        raise
+    except SoftpromptError as error:
+        told, status = str(error), error.status
+        return await run_in_threadpool(lambda: _experiment(request, experiment_id, problem=told, status=status))
+    return go(f"/tuning?{urlencode({'removed': name})}")
+
+
+# --- a new run --------------------------------------------------------------------------------------------------------
 @router.get("/tuning/new")
-def show_form(request: Request, dataset: str = "", again: str = "") -> Response:
+def show_form(request: Request) -> Response:
+    """Every field may stand in the address; `again` fills in an earlier run first."""
+    known = {*tuning_form.NAMES, *tuning_form.OTHERS}
+    asked = {name: text.strip() for name, text in request.query_params.items() if name in known and text.strip()}
     with unit_of(request, write=False, need="viewer") as unit:
-        given = _as_before(unit, again) if again else {"dataset": dataset}
+        given = _first_words(unit, asked)
     return _form(request, given)
 
 
-def _form(request: Request, given: dict[str, str], problem: str = "", status: int = 200) -> Response:
+def _first_words(unit: Unit, asked: Mapping[str, str]) -> dict[str, str]:
+    """What the form shows to begin with: an earlier run's settings, else the newest data and a model that is here."""
+    if asked.get("again"):
+        return {**_before(unit, asked["again"]), **asked}
+    given = dict(asked)
+    if "experiment" in given:
+        named = unit.rows.get(TuningExperiment, given["experiment"])
+        if named is not None and unit.role_in(named):
+            given["experiment"] = named.name
+    ready = _ready(unit)
+    if "dataset" not in given and ready:
+        given["dataset"] = ready[0].id
+    chosen = next((each for each in ready if each.id == given.get("dataset")), None)
+    if "experiment" not in given and chosen is not None:
+        given["experiment"] = chosen.name
+    if "validation" not in given:
+        given |= {"validation": tuning_form.SHARE, "share": "20"}
+    if "model" not in given:
+        given["model"] = _usual_model(unit)
+    return given
+
+
+def _usual_model(unit: Unit) -> str:
+    """The model of the newest run, else the first one that is here."""
+    newest = runs.page(unit, limit=1).items
+    usable = [model.id for model in foundation_models.all_models(unit.rows) if model.tunable and model.available]
+    if newest and newest[0].model_id in usable:
+        return newest[0].model_id
+    return usable[0] if usable else ""
+
+
+def _ready(unit: Unit) -> list[Dataset]:
+    return list(unit.rows.page(Dataset, containers=unit.visible(), state="ready", limit=200).items)
+
+
+def _before(unit: Unit, run_id: str) -> dict[str, str]:
+    run = runs.get(unit, run_id)
+    return tuning_form.as_before(run, experiments.get(unit, run.experiment_id).name)
+
+
+def _form(
+    request: Request, given: Mapping[str, str], found: Outlook | None = None, problem: str = "", status: int = 200
+) -> Response:
     with unit_of(request, write=False, need="viewer") as unit:
-        ready = unit.rows.page(Dataset, containers=unit.visible(), state="ready", limit=200).items
-        models = foundation_models.all_models(unit.rows)
-        text = pages.new_run(frame_of(request, unit), ready, models, given, problem)
+        earlier = runs.get(unit, given["again"]) if given.get("again") else None
+        before = tuning_form.differences(given, _before(unit, earlier.id)) if earlier else {}
+        filled = Filled(
+            given,
+            before,
+            earlier.name if earlier else "",
+            found.defaults if found else {},
+            found.remarks if found else (),
+        )
+        desk = Desk(
+            datasets=_ready(unit),
+            models=foundation_models.all_models(unit.rows),
+            experiments=[
+                each.name for each in unit.rows.page(TuningExperiment, containers=unit.visible(), limit=100).items
+            ],
+            again=earlier.id if earlier else "",
+        )
+        text = form_page.new_run(frame_of(request, unit), desk, filled, found, problem)
     return page_answer(request, text, status)
+
+
+def _looked(request: Request, given: Mapping[str, str]) -> Outlook:
+    """What the form's plan means."""
+    read = tuning_form.read(given)
+    with unit_of(request, write=False, need="viewer") as unit:
+        known = outlook.ask(unit, project_of(unit), read.plan, read.problems)
+    return outlook.look(studio_of(request).office.store, known)
+
+
+@router.post("/tuning/check")
+async def check(request: Request) -> Response:
+    """The form again, with what it will do."""
+    given = text_of(await form_of(request))
+    return await run_in_threadpool(lambda: _form(request, given, _looked(request, given)))
+
+
+@router.post("/tuning/measure")
+async def measure(request: Request) -> Response:
+    """Let a worker measure a few updates of this plan; the form again, which tells how far that is."""
+    given = text_of(await form_of(request))
+    await in_unit(request, lambda unit: unit.require(project_of(unit)), write=False)
+    found = await run_in_threadpool(_looked, request, given)
+
+    def ask(unit: Unit) -> None:
+        plan = found.known.plan
+        measurements.ask(
+            unit,
+            project_of(unit),
+            model_id=plan.model_id,
+            dataset_id=plan.dataset_id,
+            config=found.measure,
+            validation=bool(plan.validation),
+            test_dataset_id=plan.test_dataset_id,
+        )
+
+    if found.startable:
+        await in_unit(request, ask)
+    return await run_in_threadpool(lambda: _form(request, given, _looked(request, given)))
 
 
 @router.post("/tuning/new")
 async def start(request: Request) -> Response:
     given = text_of(await form_of(request))
+    read = tuning_form.read(given)
+
+    def begin(unit: Unit) -> TuningRun:
+        if read.problems:
+            raise ParameterInvalid(" ".join(read.problems))
+        return _start(unit, given, read.plan)
+
     try:
-        run = await in_unit(request, lambda unit: runs.start(unit, project_of(unit), _plan(given)))
+        run = await in_unit(request, begin)
     except SoftpromptError as error:
-        return await run_in_threadpool(_form, request, given, str(error), error.status)
+        told, status = str(error), error.status
+        return await run_in_threadpool(lambda: _form(request, given, _looked(request, given), told, status))
     return go(f"/tuning/runs/{run.id}")
 
 
-def _plan(given: dict[str, str]) -> runs.Plan:
-    config: dict[str, Any] = {name: given[name] for name in WORDS if name in given}
-    if config.get("readout") == "auto":
-        del config["readout"]
-    for name in (*WHOLE, "learning_rate"):
-        if name in given:
-            try:
-                config[name] = float(given[name]) if name == "learning_rate" else int(given[name])
-            except ValueError:
-                raise ParameterInvalid(f"{name}: {given[name]!r} is no number.") from None
-    held = given.get("validation", "")
-    share = held.replace(".", "", 1).isdecimal()
-    validation: dict[str, Any] = {"share": float(held)} if held and share else ({"dataset_id": held} if held else {})
-    return runs.Plan(
-        experiment=given.get("experiment", ""),
-        model_id=given.get("model", ""),
-        dataset_id=given.get("dataset", ""),
-        config=config,
-        validation=validation,
-        test_dataset_id=given.get("test"),
-    )
-
-
-def _as_before(unit: Unit, run_id: str) -> dict[str, str]:
-    """The form as it was for an earlier run."""
-    run = runs.get(unit, run_id)
-    held = run.validation.get("dataset_id") or run.validation.get("share") or ""
-    return {
-        **{name: str(value) for name, value in run.config.items()},
-        "experiment": experiments.get(unit, run.experiment_id).name,
-        "model": run.model_id,
-        "dataset": run.dataset_id,
-        "test": run.test_dataset_id or "",
-        "validation": str(held),
-    }
+def _start(unit: Unit, given: Mapping[str, str], plan: Plan) -> TuningRun:
+    project = project_of(unit)
+    earlier = runs.get(unit, given["again"]) if given.get("again") else None
+    run = runs.start(unit, project, runs.as_earlier(plan, earlier) if earlier else plan)
+    if given.get("description"):
+        experiment = experiments.get(unit, run.experiment_id)
+        if experiment.description != given["description"]:
+            experiments.update(unit, experiment.id, description=given["description"])
+    return run

@@ -1,71 +1,209 @@
-"""Tuning Studio: the list of runs, and the form that starts one."""
+"""Tuning Studio: the list of experiments, and one experiment with its runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any
+from urllib.parse import urlencode
 
 import htpy as h
 
-from softprompt.params import TuneConfig
+from softprompt.jobs.states import State
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import Dataset, TuningRun
-from softprompt.studio.foundation_models import Model
-from softprompt.ui.components import badge, button, empty, field, lasting, meter, notice, select, table, when
+from softprompt.storage.tables import TuningExperiment, TuningRun
+from softprompt.studio import experiments
+from softprompt.studio.experiments import Listed
+from softprompt.ui.components import badge, button, confirm, empty, field, lasting, meter, notice, select, table, when
 from softprompt.ui.layout import Frame, csrf_field, page
 
-READOUTS = (
-    ("auto", "As the data suggests", "A label readout where answers are known and it helps; text otherwise."),
-    ("only", "Label readout", "The answer is read from the frozen model's hidden states, with its probability."),
-    ("off", "Generated text", "The model writes the answer, token by token; the only way for free text."),
-)
-NUMBERS = ("epochs", "learning_rate", "batch_size", "accumulate", "virtual_tokens", "max_input_tokens", "seed")
-"""Parameters that most people look at; the others are options of the command line and the interface."""
+STATES = tuple(State)
+SETTINGS = ("epochs", "learning_rate", "batch_size", "accumulate", "virtual_tokens", "init", "readout", "method")
+"""Settings that tell runs of one experiment apart, as far as a person set them."""
 
 
-def runs(frame: Frame, found: Page[TuningRun], state: str, next_page: str | None) -> str:
-    rows = [
-        [
-            h.a(".strong", href=f"/tuning/runs/{run.id}")[run.name],
-            badge(run.state),
-            run.model_id.split("/")[-1],
-            _progress(run),
-            _took(run),
-            when(run.created_at),
-        ]
-        for run in found.items
+def listing(
+    frame: Frame,
+    shown: Sequence[Listed],
+    found: Page[TuningExperiment],
+    *,
+    search: str,
+    state: str,
+    first: bool,
+    editor: bool,
+    problem: str = "",
+    removed: str = "",
+) -> str:
+    """All experiments.
+
+    Args:
+        first: whether this is the first page of the list.
+        editor: whether whoever looks may start runs.
+        removed: name of an experiment that was deleted just now.
+    """
+    lead = "Each experiment holds the runs of one idea; each run learns a soft prompt for a frozen model."
+    fresh = button("New experiment", "/tuning/new", primary=True) if editor else None
+    told = [
+        notice("error", "That did not work.", h.span(".told")[problem]) if problem else None,
+        notice("note", f"{removed} was deleted.", " Its tuned prompts stay.") if removed else None,
     ]
-    head = (("Run", False), ("State", False), ("Model", False), ("Progress", False), ("Took", True), ("Started", False))
-    states = [("", "All states"), *((s, s) for s in ("queued", "running", "completed", "failed", "canceled"))]
-    chooser = h.form(".row", method="get")[
-        select("state", states, state, aria_label="State"), h.button(".button")["Show"]
+    if not shown and not (search or state):
+        words = "A run learns vectors for a frozen model from your examples: minutes on a laptop."
+        content: h.Node = empty("No experiment yet", words, fresh)
+        return page(frame, "Tuning Studio", told, content, lead=lead)
+    listed = h.div(".experiments")[[_listed(each) for each in shown]] if shown else _nothing()
+    content = h.section(".card.flush")[
+        h.div(".title")[_count(found.total), _filter(search, state)],
+        listed,
+        _pager(search, state, found.next, first),
     ]
-    content = (
-        h.section(".card.flush")[
-            h.div(".title")[h.h2[f"{found.total:,} runs"], chooser],
-            table(head, rows, "Tuning runs"),
-            h.div(".title")[h.a(".button.quiet", href=next_page)["Older runs"]] if next_page else None,
+    busy = any(each.counts.get("running") or each.counts.get("queued") for each in shown)
+    links = [h.a(".button", href="/tuning/evaluations")["Evaluations"], fresh]
+    return page(frame, "Tuning Studio", told, content, lead=lead, actions=links, refresh=15 if busy else None)
+
+
+def _count(total: int) -> h.Element:
+    return h.h2[f"{total:,} experiment{'' if total == 1 else 's'}"]
+
+
+def _filter(search: str, state: str) -> h.Element:
+    states = [("", "In any state"), *((s, f"With {s} runs") for s in STATES)]
+    return h.form(".row", method="get", action="/tuning", role="search")[
+        h.input(type="search", name="search", value=search, placeholder="Find by name", aria_label="Find by name"),
+        select("state", states, state, aria_label="State of the runs"),
+        h.button(".button")["Show"],
+    ]
+
+
+def _nothing() -> h.Element:
+    return h.div(".empty")[h.p["No experiment fits."], h.a(".button", href="/tuning")["Show all experiments"]]
+
+
+def _listed(each: Listed) -> h.Element:
+    experiment, last = each.experiment, each.last
+    where = f"/tuning/experiments/{experiment.id}"
+    return h.article(".experiment")[
+        h.div[
+            h.h3[h.a(".strong", href=where)[experiment.name]],
+            h.p(".muted.small.clip")[experiment.description] if experiment.description else None,
+            h.p(".row.states")[_states(each.counts, where)],
+        ],
+        h.div(".last")[
+            h.a(".strong", href=f"/tuning/runs/{last.id}")[last.name] if last else h.span(".muted")["No run yet"],
+            h.div(".small.muted")[_last(last)] if last else None,
+        ],
+        h.div(".figure")[_figure(each.best)],
+    ]
+
+
+def _states(counts: Mapping[str, int], where: str) -> h.Node:
+    if not counts:
+        return h.span(".faint.small")["no runs"]
+    return [
+        h.a(class_=f"badge {state}", href=f"{where}?state={state}")[f"{counts[state]:,} {state}"]
+        for state in STATES
+        if counts.get(state)
+    ]
+
+
+def _last(run: TuningRun) -> h.Node:
+    if run.state == "running":
+        done, all_of = run.progress.get("update", 0), run.progress.get("updates", 0)
+        if all_of:
+            return [meter(done / all_of, run.name), f"{done:,} of {all_of:,} updates"]
+    return [f"{run.state}, started ", when(run.created_at), f", {run.model_id.split('/')[-1]}"]
+
+
+def _figure(run: TuningRun | None) -> h.Node:
+    found = experiments.result(run) if run else None
+    if run is None or found is None:
+        return h.span(".faint.small")["no result yet"]
+    return [h.b[found[0]], h.span(".small.muted")[found[1], f", run {run.number}"]]
+
+
+def _pager(search: str, state: str, cursor: str | None, first: bool) -> h.Node:
+    kept = {name: value for name, value in (("search", search), ("state", state)) if value}
+    links = []
+    if not first:
+        links.append(h.a(".button.quiet", href=f"/tuning?{urlencode(kept)}")["Back to the start"])
+    if cursor:
+        links.append(h.a(".button.quiet", href=f"/tuning?{urlencode({**kept, 'cursor': cursor})}")["Older experiments"])
+    return h.div(".title")[links] if links else None
+
+
+# --- one experiment ---------------------------------------------------------------------------------------------------
+def experiment(
+    frame: Frame,
+    found: TuningExperiment,
+    runs: Page[TuningRun],
+    counts: Mapping[str, int],
+    *,
+    state: str,
+    first: bool,
+    editor: bool,
+    problem: str = "",
+) -> str:
+    """One experiment with its runs, the newest first."""
+    where = f"/tuning/experiments/{found.id}"
+    fresh = button("New run", f"/tuning/new?experiment={found.id}", primary=True) if editor else None
+    told = notice("error", "That did not work.", h.span(".told")[problem]) if problem else None
+    total = sum(counts.values())
+    shown: h.Node
+    if not total:
+        shown = empty("No run yet", "Its first run learns a soft prompt from your examples.", fresh)
+    else:
+        shown = h.form(".card.flush", method="get", action="/tuning/compare")[
+            h.div(".title")[
+                h.h2[f"{total:,} run{'' if total == 1 else 's'}"],
+                h.div(".row")[
+                    _state_links(where, counts, state),
+                    h.button(".button", title="Tick two runs or more")["Compare ticked runs"] if total > 1 else None,
+                ],
+            ],
+            table(_HEAD, [_run(run) for run in runs.items], f"Runs of {found.name}"),
+            _more(where, state, runs.next, first),
         ]
-        if rows or state
-        else empty(
-            "No run yet",
-            "A run learns vectors for a frozen model from your examples: minutes on a laptop.",
-            button("Tune a model", "/tuning/new", primary=True),
-        )
-    )
-    lead = "Each run learns a soft prompt for a frozen model from labelled examples."
+    live = bool(counts.get("running") or counts.get("queued"))
     return page(
-        frame, "Tuning Studio", content, lead=lead, actions=button("New run", "/tuning/new", primary=True), refresh=15
+        frame,
+        found.name,
+        told,
+        shown,
+        _edit(frame, found, counts) if editor else None,
+        lead=found.description or "Runs of one idea, side by side.",
+        actions=fresh,
+        crumbs=(("/tuning", "Tuning Studio"),),
+        refresh=15 if live else None,
     )
 
 
-def _progress(run: TuningRun) -> h.Node:
+_HEAD = (
+    ("", False), ("Run", False), ("State", False), ("Model", False), ("Settings that were set", False),
+    ("Result", True), ("Took", True), ("Started", False),
+)  # fmt: skip
+
+
+def _run(run: TuningRun) -> list[h.Node]:
+    figure = experiments.result(run)
     done, all_of = run.progress.get("update", 0), run.progress.get("updates", 0)
-    if run.state == "running" and all_of:
-        return h.div[meter(done / all_of, f"{run.name}"), h.span(".sub")[f"{done} of {all_of} updates"]]
-    epochs = run.results.get("epochs") or []
-    return h.span(".muted")[f"loss {epochs[-1]['loss']:.3f}" if epochs else "–"]
+    live = run.state == "running" and all_of
+    return [
+        h.input(type="checkbox", name="run", value=run.id, aria_label=f"Compare {run.name}"),
+        h.a(".strong", href=f"/tuning/runs/{run.id}")[run.name],
+        [badge(run.state), h.div(".sub")[meter(done / all_of, run.name), f"{done:,} of {all_of:,}"] if live else None],
+        run.model_id.split("/")[-1],
+        _settings(run),
+        h.span(title=figure[1])[figure[0], h.div(".sub")[figure[1]]] if figure else "–",
+        _took(run),
+        when(run.created_at),
+    ]
+
+
+def _settings(run: TuningRun) -> h.Node:
+    told = [f"{name.replace('_', ' ')} {_short(run.config[name])}" for name in SETTINGS if name in run.config]
+    return h.span(".small")[", ".join(told)] if told else h.span(".small.faint")["all left open"]
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
 def _took(run: TuningRun) -> str:
@@ -74,112 +212,53 @@ def _took(run: TuningRun) -> str:
     return lasting((run.finished_at - run.started_at).total_seconds())
 
 
-def new_run(
-    frame: Frame,
-    datasets: Sequence[Dataset],
-    models: Sequence[Model],
-    given: Mapping[str, str],
-    problem: str = "",
-) -> str:
-    if not datasets:
-        ask = empty(
-            "First, data",
-            "A run needs labelled examples: each an input and the answer that you want for it.",
-            button("Load data", "/data", primary=True),
-        )
-        return page(frame, "New tuning run", ask, crumbs=(("/tuning", "Tuning Studio"),))
-    form = h.form(".stack", method="post", action="/tuning/new")[
-        csrf_field(frame),
-        notice("error", "The run was not started.", problem) if problem else None,
-        h.div(".split")[_what(datasets, models, given), _how(given)],
-        _numbers(given),
-        h.div(".row")[h.button(".button.primary")["Start tuning"], h.a(".button.quiet", href="/tuning")["Not now"]],
-    ]
-    lead = "What you leave open follows the model and the data, and the run says what it took and why."
-    return page(frame, "New tuning run", form, lead=lead, crumbs=(("/tuning", "Tuning Studio"),))
-
-
-def _what(datasets: Sequence[Dataset], models: Sequence[Model], given: Mapping[str, str]) -> h.Element:
-    data = [(d.id, f"{d.name} · version {d.version} · {d.rows:,} rows") for d in datasets]
-    usable = [m for m in models if m.tunable and m.available]
-    others = [m for m in models if m.tunable and not m.available]
-    choices = [(m.id, m.label) for m in usable] + [(m.id, f"{m.label} (not on this machine yet)") for m in others]
-    held = [("", "None"), ("0.1", "A tenth of the training rows"), ("0.2", "A fifth of the training rows"), *data]
-    return h.section(".card.stack.tight")[
-        h.h2["What"],
-        field(
-            "Name",
-            h.input(
-                name="experiment",
-                value=given.get("experiment", ""),
-                required=True,
-                maxlength="200",
-                placeholder="Complaints",
-            ),
-            "Runs of one name are numbered: “Complaints (1)”, “Complaints (2)”.",
-        ),
-        field("Foundation model", select("model", choices, given.get("model", ""))),
-        field("Training data", select("dataset", data, given.get("dataset", ""))),
-        h.div(".fields")[
-            field(
-                "Validation", select("validation", held, given.get("validation", "")), "The best epoch by it is kept."
-            ),
-            field("Test", select("test", [("", "None"), *data], given.get("test", "")), "Scored once, after the run."),
-        ],
-    ]
-
-
-def _how(given: Mapping[str, str]) -> h.Element:
-    chosen = given.get("readout", "auto")
-    choices = [
-        h.label(".choice")[
-            h.input(type="radio", name="readout", value=value, checked=value == chosen),
-            h.strong[words],
-            h.span(".help.muted")[help],
+def _state_links(where: str, counts: Mapping[str, int], state: str) -> h.Node:
+    if len(counts) < 2 and not state:
+        return None
+    links = [h.a(".tag", href=where, aria_current=None if state else "true")["all"]]
+    links += [
+        h.a(".tag", href=f"{where}?state={name}", aria_current="true" if name == state else None)[
+            f"{counts.get(name, 0):,} {name}"
         ]
-        for value, words, help in READOUTS
+        for name in STATES
+        if counts.get(name) or name == state
     ]
-    inits = [
-        ("", "Follows the data"),
-        ("text", "Text"),
-        ("examples", "Solved rows"),
-        ("labels", "Labels"),
-        ("vocabulary", "Vocabulary"),
-        ("random", "Random"),
-    ]
-    return h.section(".card.stack.tight")[
-        h.h2["How it answers"],
-        choices,
-        field("Initialise the prompt from", select("init", inits, given.get("init", ""))),
-        field(
-            "Text to start from",
-            h.textarea(name="init_text", rows="3")[given.get("init_text", "")],
-            "Used with Text; empty: the task's instruction with the labels.",
-        ),
-    ]
+    return h.nav(".row.tags", aria_label="Runs by state")[links]
 
 
-def _numbers(given: Mapping[str, str]) -> h.Element:
-    known = {item.name: item for item in fields(TuneConfig)}
-    controls = []
-    for name in NUMBERS:
-        item = known[name]
-        low, high = item.metadata.get("low"), item.metadata.get("high")
-        open_words = "follows model and data" if item.default is None else str(item.default)
-        control = h.input(
-            name=name,
-            type="number",
-            value=given.get(name, ""),
-            placeholder=open_words,
-            step="any" if name == "learning_rate" else "1",
-            min=_text(low),
-            max=_text(high),
+def _more(where: str, state: str, cursor: str | None, first: bool) -> h.Node:
+    kept = {"state": state} if state else {}
+    links = [] if first else [h.a(".button.quiet", href=f"{where}?{urlencode(kept)}")["Newest runs"]]
+    if cursor:
+        links.append(h.a(".button.quiet", href=f"{where}?{urlencode({**kept, 'cursor': cursor})}")["Older runs"])
+    return h.div(".title")[links] if links else None
+
+
+def _edit(frame: Frame, found: TuningExperiment, counts: Mapping[str, int]) -> h.Element:
+    where = f"/tuning/experiments/{found.id}"
+    busy = counts.get("running", 0) + counts.get("queued", 0)
+    remove = (
+        h.p(".small.muted")["It can be deleted when none of its runs waits or is at work."]
+        if busy
+        else confirm(
+            frame,
+            "Delete this experiment",
+            f"{found.name} and its {sum(counts.values()):,} runs go. Tuned prompts stay, and so does what is deployed.",
+            f"{where}/delete",
+            yes="Delete it",
         )
-        controls.append(field(name.replace("_", " ").capitalize(), control, item.metadata["help"]))
-    return h.section(".card")[
-        h.details(open=any(given.get(n) for n in NUMBERS))[h.summary["Parameters"], h.div(".fields")[controls]]
-    ]
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else f"{value:g}"
+    )
+    return h.details(".card")[
+        h.summary["Name and description"],
+        h.div(".stack.tight")[
+            h.form(".stack.tight", method="post", action=where)[
+                csrf_field(frame),
+                h.input(type="hidden", name="revision", value=str(found.revision)),
+                field("Name", h.input(name="name", value=found.name, required=True, maxlength="200"),
+                      "Runs that exist keep their names."),
+                field("Description", h.textarea(name="description", rows="2", maxlength="4000")[found.description]),
+                h.div[h.button(".button")["Save"]],
+            ],
+            remove,
+        ],
+    ]  # fmt: skip
