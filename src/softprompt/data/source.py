@@ -30,6 +30,9 @@ _CONTAINERS = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "Export the sheet as CSV (UTF-8), or unpack the archive."),
     (b"\x1f\x8b", "compressed with gzip", "Unpack it first: gunzip FILE."),
     (b"PAR1", "a Parquet file", "Convert it to JSON lines first."),
+    (b"\x89PNG", "a picture (PNG)", "Choose the file with the examples: JSON lines, a JSON array or CSV."),
+    (b"\xff\xd8\xff", "a picture (JPEG)", "Choose the file with the examples: JSON lines, a JSON array or CSV."),
+    (b"\xd0\xcf\x11\xe0", "an old Office document", "Export the sheet as CSV (UTF-8)."),
     (b"%PDF", "a PDF document", 'Copy the examples into JSON lines: {"input": "…", "output": "…"}.'),
 )
 

@@ -15,7 +15,7 @@ from softprompt.data.labels import labels_of
 from softprompt.params import Task
 from softprompt.studio.datasets_index import Mark, Row, RowIndex
 
-MOST = 10_000
+MOST = 5_000
 """Rows that a search counts; beyond, it says "more than"."""
 _GROUP = 20
 """Rows that are shown of one group of copies."""

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, Literal
 
 from softprompt.data.labels import unifier
@@ -45,14 +45,14 @@ class Change:
 
     Attributes:
         after: None where the row is left out.
-        mark: the place in the file, where the change is a repair.
+        marks: places in the line of the file, where the change is a repair.
     """
 
     kind: Kind
     line: int
     before: tuple[str, str] | None
     after: tuple[str, str] | None
-    mark: Mark | None = None
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Plan:
 def plan(index: RowIndex, report: Mapping[str, Any], *, each: int = 8) -> Plan:
     """Every change that can be made."""
     kinds: dict[Kind, tuple[int, Iterator[Change]]] = {
-        "repaired": (len({m.row for m in index.marks if m.problem.repaired}), _repairs(index)),
+        "repaired": (len({m.problem.line for m in index.marks if m.problem.repaired}), _repairs(index)),
         "refused": (int(report.get("refused", 0)), _refusals(index)),
         "spellings": _spelled(index, report),
         "wrapper": _wrapped(index, report),
@@ -114,16 +114,19 @@ def line_of(question: str, answer: str) -> bytes:
 
 
 def _repairs(index: RowIndex) -> Iterator[Change]:
-    for mark in index.marks:
-        if mark.problem.repaired:
-            row = index.row(mark.row) if mark.row < len(index) else None
-            yield Change("repaired", mark.problem.line, None, _pair(row), mark)
+    """One change a line, however many repairs it took."""
+    repaired = (mark for mark in index.marks if mark.problem.repaired)
+    for line, found in groupby(repaired, key=lambda mark: mark.problem.line):
+        marks = tuple(found)
+        number = marks[-1].row
+        row = index.row(number) if number < len(index) else None
+        yield Change("repaired", line, None, _pair(row), marks)
 
 
 def _refusals(index: RowIndex) -> Iterator[Change]:
     for mark in index.marks:
         if not mark.problem.repaired:
-            yield Change("refused", mark.problem.line, None, None, mark)
+            yield Change("refused", mark.problem.line, None, None, (mark,))
 
 
 def _renamed(index: RowIndex, report: Mapping[str, Any]) -> dict[str, str]:

@@ -120,11 +120,11 @@ def _pages(listing: Listing) -> h.Node:
 
 def _upload(frame: Frame, listing: Listing) -> h.Element:
     return h.form(
-        "#upload.card.stack.tight", method="post", action="/data", enctype="multipart/form-data", data_upload=""
+        "#upload.card.stack.tight", method="post", action="/data", enctype="multipart/form-data", data_upload="",
+        aria_label="Bring in data",
     )[
         csrf_field(frame),
-        h.h2(".sr")["Bring in data"],
-        h.div(data_part="problem", aria_live="assertive")[
+        h.div(".problem", data_part="problem", aria_live="assertive")[
             notice("error", "Nothing was loaded.", listing.problem) if listing.problem else None
         ],
         h.label(".drop", data_part="drop")[

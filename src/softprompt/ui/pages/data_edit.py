@@ -15,6 +15,8 @@ from softprompt.ui.pages.data_parts import Shown, dataset_page, marked, pager, t
 NEW_ROWS = 3
 """Empty rows at the end of a page, for browsers without scripts."""
 
+_HEAD = h.div(".edit-head", aria_hidden="true")[h.span, h.span["Input"], h.span["Output"], h.span]
+
 
 def edit(
     frame: Frame,
@@ -52,6 +54,7 @@ def edit(
         h.input(type="hidden", name="draft", value=kept.to_json() if draft else "", data_part="draft"),
         _bar(),
         h.datalist("#labels")[[h.option(value=label) for label in labels]],
+        _HEAD,
         h.ol(".edit-rows", data_part="rows")[lines],
         h.div(".no-js-only")[[_new(Added(last, "", "")) for _ in range(NEW_ROWS)]],
         h.div(".title.end")[
@@ -96,7 +99,8 @@ def _bar() -> h.Element:
 def _row(row: Row, draft: Draft) -> h.Element:
     number = row.number
     question, answer = draft.changed.get(number, (row.input, row.output))
-    return h.li(f"#row-{number}.edit-row", data_row=str(number))[
+    was = {"data_was_input": row.input, "data_was_output": row.output} if number in draft.changed else {}
+    return h.li(f"#row-{number}.edit-row", data_row=str(number), **was)[
         h.span(".num.faint")[f"{number + 1:,}"],
         _texts(f"input.{number}", question, f"Input of row {number + 1}"),
         _texts(f"output.{number}", answer, f"Output of row {number + 1}", short=True),
@@ -145,7 +149,8 @@ def new(frame: Frame, *, name: str = "", rows: Sequence[tuple[str, str]] = (), p
             field("Name", h.input(name="name", value=name, maxlength="200", required=True)),
             h.button(".button.primary", data_do="save")["Save and check"],
         ],
-        h.ol(".edit-rows", data_part="rows")[[_new(Added(-1, *pair)) for pair in lines]],
+        _HEAD,
+        h.ol(".edit-rows.plain", data_part="rows")[[_new(Added(-1, *pair)) for pair in lines]],
         h.div(".title.end")[h.button(".button.js-only", type="button", data_do="add")["Add a row"]],
     ]
     return page(

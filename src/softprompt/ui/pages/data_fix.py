@@ -71,8 +71,9 @@ def _block(shown: Shown, plan: Plan, kind: Kind, title: str, words: str, chosen:
 
 def _change(shown: Shown, change: Change) -> h.Element:
     before: h.Node
-    if change.mark is not None:
-        before = [marked(change.mark), h.p(".small.muted")[change.mark.problem.message]]
+    if change.marks:
+        words = [h.p(".small.muted")[mark.problem.message] for mark in change.marks]
+        before = [marked(change.marks[0], *change.marks[1:]), words]
     else:
         before = _pair(shown, change.before)
     after = _pair(shown, change.after) if change.after else h.span(".gone")["left out"]

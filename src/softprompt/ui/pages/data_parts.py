@@ -151,21 +151,24 @@ def tags(output: str, task: Task | str | None, needle: str = "") -> h.Node:
     return h.span(".tags")[[h.span(".tag")[highlighted(label, needle)] for label in labels]]
 
 
-def marked(mark: Mark) -> h.Element:
-    """The line of the file with the place of the problem marked."""
-    if not mark.text:
+def marked(mark: Mark, *others: Mark) -> h.Element:
+    """The line of the file with the place of the problem marked, and those of others in the same piece of it."""
+    text = mark.text
+    if not text:
         return h.code(".raw.faint")[mark.problem.seen or "–"]
-    at = min(mark.at, len(mark.text))
+    places = sorted({_place(each) for each in (mark, *others) if each.text == text})
+    pieces: list[h.Node] = ["…"] if mark.cut[0] else []
+    behind = 0
+    for place in places:
+        pieces += [text[behind:place], h.mark[text[place : place + 1] or "⏎"]]
+        behind = place + 1
+    return h.code(".raw")[pieces, text[behind:], "…" if mark.cut[1] else None]
+
+
+def _place(mark: Mark) -> int:
     if mark.problem.kind in ("invalid_utf8", "half_character") and "\ufffd" in mark.text:
-        at = mark.text.index("\ufffd")
-    before, there, behind = mark.text[:at], mark.text[at : at + 1], mark.text[at + 1 :]
-    return h.code(".raw")[
-        "…" if mark.cut[0] else None,
-        before,
-        h.mark[there or "⏎"],
-        behind,
-        "…" if mark.cut[1] else None,
-    ]
+        return mark.text.index("\ufffd")
+    return min(mark.at, len(mark.text))
 
 
 def told(mark: Mark) -> h.Element:

@@ -89,16 +89,18 @@ def report(
 
 
 def _numbers(told: Mapping[str, Any], seen: Sequence[Finding]) -> h.Element:
-    return facts(
-        [
-            ("rows that can be used", f"{told.get('valid', 0):,}"),
-            ("cannot be used", f"{told.get('refused', 0):,}"),
-            ("labels", f"{len(told.get('labels') or {}):,}" if told.get("labels") else "free text"),
-            ("groups of copies", f"{told.get('duplicate_count', 0):,}"),
-            ("contradictions", f"{told.get('contradiction_count', 0):,}"),
-            ("findings", f"{len(seen):,}"),
-        ]
+    labels, copies = len(told.get("labels") or {}), told.get("duplicate_count", 0)
+    clashes = told.get("contradiction_count", 0)
+    counts = (
+        (told.get("valid", 0), "row that can be used", "rows that can be used"),
+        (told.get("refused", 0), "row that cannot", "rows that cannot"),
+        (copies, "group of copies", "groups of copies"),
+        (clashes, "contradiction", "contradictions"),
+        (len(seen), "finding", "findings"),
     )
+    shown: list[tuple[str, h.Node]] = [(one if count == 1 else many, f"{count:,}") for count, one, many in counts]
+    shown.insert(2, ("label" if labels == 1 else "labels", f"{labels:,}") if labels else ("as outputs", "free text"))
+    return facts(shown)
 
 
 def findings(told: Mapping[str, Any], measured: Measured, compared: Compared) -> Iterator[Finding]:
@@ -108,10 +110,10 @@ def findings(told: Mapping[str, Any], measured: Measured, compared: Compared) ->
             f"{kind.replace('_', ' ')} {count}" for kind, count in (told.get("problem_kinds") or {}).items()
         )
         yield Finding("bad", f"{plural(refused, 'row')} cannot be used", f"Of each kind: {kinds}.", "problems", True)
-    if repaired := sum(problem["repaired"] for problem in told.get("problems", ())):
+    if repaired := _repaired(told):
         yield Finding(
             "note",
-            f"{plural(repaired, 'place')} read after a repair",
+            f"{plural(repaired, 'line')} read after a repair",
             "A fixed version has them written properly.",
             "repaired",
             True,
@@ -136,6 +138,11 @@ def findings(told: Mapping[str, Any], measured: Measured, compared: Compared) ->
         yield Finding("warn", f"{plural(over, 'row')} too long", words, "long")
     if 0 < told.get("valid", 0) < _FEW:
         yield Finding("note", f"{plural(told['valid'], 'row')} only", f"{_FEW} or more make results steadier.")
+
+
+def _repaired(told: Mapping[str, Any]) -> int:
+    """Lines of the file that needed a repair."""
+    return len({problem["line"] for problem in told.get("problems", ()) if problem["repaired"]})
 
 
 def _label_findings(told: Mapping[str, Any]) -> Iterator[Finding]:
@@ -163,7 +170,7 @@ def _label_findings(told: Mapping[str, Any]) -> Iterator[Finding]:
 def _findings(shown: Shown, seen: Sequence[Finding], piece: Piece, told: Mapping[str, Any]) -> h.Node:
     if not seen:
         return h.div(".note", role="status")[h.strong["Nothing to complain about"], "Every row can be used as it is."]
-    count = told.get("refused", 0) + sum(problem["repaired"] for problem in told.get("problems", ()))
+    count = told.get("refused", 0) + _repaired(told)
     words = f"Fix these {count:,} …" if count else "Fix what can be fixed …"
     fix = h.a(".button.primary", href=f"{shown.path}/fix")[words]
     fixable = shown.may_edit and any(each.fix for each in seen)

@@ -36,7 +36,7 @@ def _form(frame: Frame, shown: Shown, shares: Shares) -> h.Element:
             "Every label keeps its share in each part. Copies of a row stay together, so that no test row was learned. "
             "The same seed gives the same split."
         ],
-        h.div(".fields")[
+        h.div(".fields.narrow")[
             field(
                 "Validation, %",
                 _percent("validation", shares.validation),

@@ -111,7 +111,12 @@ def _labels(between: Between) -> h.Node:
     if not between.labels:
         return None
     rows: list[list[h.Node]] = [
-        [name, f"{old:,}", f"{new:,}", h.span(class_="plus" if new > old else "minus")[f"{new - old:+,}"]]
+        [
+            name,
+            f"{old:,}",
+            f"{new:,}",
+            h.span(class_="plus" if new > old else "minus")[f"{new - old:+,}".replace("-", "−")],
+        ]
         for name, old, new in between.labels[:50]
     ]
     head = (
@@ -121,6 +126,10 @@ def _labels(between: Between) -> h.Node:
     return h.section(".card.flush")[
         h.div(".title")[h.h2["Rows of each label"]], table(head, rows, "Rows of each label")
     ]
+
+
+def _difference(count: int) -> h.Element:
+    return h.span(class_="plus" if count > 0 else "minus")[f"{count:+,}".replace("-", "−")]
 
 
 def _changed(shown: Shown, between: Between) -> h.Node:

@@ -101,7 +101,10 @@ class Editor {
     this.past = [];
     this.future = [];
     this.first = new Map();
-    for (const row of this.list.querySelectorAll("[data-row]")) this.first.set(row.dataset.row, this.texts(row));
+    for (const row of this.list.querySelectorAll("[data-row]")) {
+      const [input, output] = this.texts(row);
+      this.first.set(row.dataset.row, [row.dataset.wasInput ?? input, row.dataset.wasOutput ?? output]);
+    }
     this.restore();
     form.addEventListener("input", (event) => this.typed(event));
     form.addEventListener("click", (event) => this.clicked(event));
@@ -124,7 +127,6 @@ class Editor {
     for (const [number, [input, output]] of Object.entries(this.draft.changed)) {
       const fields = this.row(number)?.querySelectorAll("textarea");
       if (fields) [fields[0].value, fields[1].value] = [input, output];
-      if (sent && fields) this.first.set(number, [fields[0].defaultValue, fields[1].defaultValue]);
     }
     if (!sent) for (const [after, input, output] of this.draft.added) this.place(after, input, output);
     this.show();
