@@ -15,7 +15,7 @@ from softprompt.studio.curves import Curve, smooth
 
 Kind = Literal["good", "try", "bad"]
 MOST_EPOCHS, LEAST_RATE, MOST_RATE = 50, 1e-5, 0.5
-_FEWEST = 8
+_FEWEST = 4
 """Updates below which a curve has no shape."""
 
 
@@ -51,7 +51,7 @@ def verdict(curve: Curve, chosen: Mapping[str, Any]) -> Verdict | None:
         return _rose(chosen, end > start * 1.02, start, end)
     if (early := _heart(curve)) is not None:
         return _by_heart(early, chosen)
-    late = line[-max(2, len(line) // 5)] - end
+    late = line[-max(3, len(line) // 5)] - end
     if late > 0.08 * fallen:
         return _falling(chosen, late / fallen)
     if _jumps(losses, line, fallen):

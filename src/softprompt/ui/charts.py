@@ -118,7 +118,7 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
 
 def nice(high: float, count: int = 4, *, inside: bool = False) -> list[float]:
     """Round levels from 0 to `high`; the last reaches it, or stays `inside`."""
-    if not math.isfinite(high) or high <= 0:
+    if not math.isfinite(high) or high < 1e-9:
         return [0.0, 1.0]
     raw = high / count
     size = 10 ** math.floor(math.log10(raw))
