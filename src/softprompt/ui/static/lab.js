@@ -12,10 +12,13 @@ const form = () => document.querySelector("[data-lab]");
 const MOST_STOPS = 6;
 
 /** Send the form with the button that was pressed, and show the page that comes back, where one was. */
+let turns = 0;
 async function swap(url, body, focus) {
   halt();
+  const turn = ++turns;
   const answer = await fetch(url, { method: "POST", body: new URLSearchParams(body), headers: { accept: "text/html" } });
   const text = await answer.text();
+  if (turn !== turns) return; // a later click has its answer coming: this one is old
   const page = new DOMParser().parseFromString(text, "text/html");
   const main = page.querySelector("#main");
   if (!main) return location.reload();
