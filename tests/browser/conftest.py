@@ -26,6 +26,7 @@ PAYLOAD = (
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one full studio stay in one process (`--dist loadgroup`): filling it takes longer than looking at it."""
     for item in items:

@@ -24,8 +24,10 @@ def test_a_page_is_accessible(seeded: Seeded, person: Arrive, address: str) -> N
     somebody = person(seeded, signed_in=not address.startswith("/sign-in"))
     somebody.expect("status of 4")
     somebody.go(seeded.path(address))
+    somebody.settle()
     found = problems(somebody.page)
     somebody.page.emulate_media(color_scheme="dark")
+    somebody.settle()
     found += [f"dark: {line}" for line in problems(somebody.page, colours_only=True)]
     assert not found, "\n".join([address, *found])
     assert somebody.page.evaluate("window.__shift") < 0.1, somebody.page.evaluate("window.__shifted")

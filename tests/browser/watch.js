@@ -31,7 +31,8 @@
     if (words) tell(words);
   };
   addEventListener("load", () => requestAnimationFrame(look));
-  addEventListener("resize", look);
+  // Charts follow the window with a delay of their own.
+  addEventListener("resize", () => setTimeout(look, 800));
 
   window.__shift = 0;
   window.__shifted = [];
