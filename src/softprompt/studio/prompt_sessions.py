@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from softprompt.errors import InUse, NotFound, ParameterInvalid
+from softprompt.errors import InUse, ParameterInvalid
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, PromptSession, Space
 from softprompt.studio.access import Unit, check_revision
@@ -92,17 +92,6 @@ def delete(unit: Unit, session_id: str, revision: int | None = None) -> None:
     if serving:
         raise InUse(f"{session.name!r} cannot be deleted: deployment {serving.name!r} serves it. Delete that first.")
     unit.delete(session)
-
-
-def restore(unit: Unit, session_id: str) -> PromptSession:
-    """Bring back a deleted session, as long as it has not gone for good."""
-    session = unit.rows.get(PromptSession, session_id, deleted=True)
-    if session is None or unit.role_in(session) == 0:
-        raise NotFound(f"There is no prompt session {session_id!r} here. The list shows what there is.")
-    unit.require(session)
-    if session.deleted_at is not None:
-        unit.change(session, None, deleted_at=None)
-    return session
 
 
 def rendered(content: dict[str, Any], values: dict[str, str] | None = None) -> str:

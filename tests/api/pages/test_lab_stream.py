@@ -14,7 +14,7 @@ from softprompt.studio.access import SYSTEM, Actor
 from softprompt.studio.lab import LabPage, Try
 from softprompt.studio.lab_history import Answer, Token
 from softprompt.testing.live import LiveStudio, wait_until
-from softprompt.ui.pages.lab_answers import cell
+from softprompt.ui.pages.lab_answers import cell, told
 
 from .lab_fixtures import MODEL, streamed, token_of, tuned, words
 
@@ -147,11 +147,15 @@ def test_tokens_are_counted_while_somebody_types(browser: httpx.Client, studio: 
         "instruction": "Route it now.",
         "try_input": ["", "it hums"],
     }
-    told = browser.post("/lab/count", data=sent, headers={"x-csrf-token": token_of(browser)}).json()
-    assert told["rows"] == [[1, "Input tokens: A 7 · B 2 + 3 virtual"]]
-    assert told["aside"] == [[1, "2 input tokens instead of 6."]]
-    assert told == browser.post("/lab/count", data={**sent, "subject.2": "prompt:gone"}).json()
+    counted = browser.post("/lab/count", data=sent, headers={"x-csrf-token": token_of(browser)}).json()
+    assert counted["rows"] == [[1, "Input tokens: A 7 · B 2 + 3 virtual"]]
+    assert counted["aside"] == [[1, "2 input tokens instead of 6."]]
+    assert counted == browser.post("/lab/count", data={**sent, "subject.2": "prompt:gone"}).json()
     assert browser.post("/lab/count", data={"subject": "prompt:gone", "try_input": "x"}).json() == {
         "rows": [],
         "aside": [],
     }
+
+
+def test_one_that_was_stopped_has_no_numbers() -> None:
+    assert told(Answer(row=0, column=0, output="half an", stop_reason="cancelled")) == "stopped"

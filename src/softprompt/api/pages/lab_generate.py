@@ -9,9 +9,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.background import BackgroundTask
+from starlette.datastructures import FormData
+from starlette.requests import ClientDisconnect
 
 from softprompt.api import inference
 from softprompt.api.context import studio_of
@@ -95,7 +97,7 @@ async def whole(request: Request, page: LabPage, session_id: str | None) -> str:
 @router.post("/lab/stream")
 async def stream(request: Request) -> Response:
     """All cells of the page, piece by piece. Whoever leaves stops them; what was said by then is in the history."""
-    form = await request.form(max_fields=2000)
+    form = await _sent(request)
     page = read(form)
     cells = await prepared(request, page)
     generation_id = await _begun(request, page, text(form, "session") or None)
@@ -131,7 +133,7 @@ async def _told(
 @router.post("/lab/count")
 async def count(request: Request) -> Response:
     """Tokens of each test as it stands, and of what tuned prompts set aside."""
-    form = await request.form(max_fields=2000)
+    form = await _sent(request)
     page = read(form)
     subjects = await in_unit(request, lambda unit: _subjects(unit, page), write=False)
     rows = page.asked[: max(1, MOST_COUNTED // len(page.columns))]
@@ -235,6 +237,14 @@ def answered(cell: Cell, done: Done) -> Answer:
 
 def failed(cell: Cell, event: Failed) -> Answer:
     return Answer(row=cell.row, column=cell.column, problem=event.message)
+
+
+async def _sent(request: Request) -> FormData:
+    """The form; a script that has something newer to ask leaves at any moment."""
+    try:
+        return await request.form(max_fields=2000)
+    except ClientDisconnect:
+        raise HTTPException(inference.CLIENT_LEFT, "The client left before its form was there.") from None
 
 
 async def _behind(request: Request, subject: Subject) -> Behind:

@@ -13,7 +13,7 @@ from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_ans
 from softprompt.errors import SoftpromptError
 from softprompt.storage.people import User
 from softprompt.storage.tables import PromptSession
-from softprompt.studio import lab_subjects, prompt_sessions
+from softprompt.studio import lab_subjects, prompt_sessions, trash
 from softprompt.studio.access import RANKS, Unit
 from softprompt.studio.lab import LabPage, content
 from softprompt.studio.names import free_name
@@ -102,7 +102,7 @@ async def delete_session(request: Request, session_id: str) -> Response:
 @router.post("/lab/sessions/{session_id}/restore")
 async def restore_session(request: Request, session_id: str) -> Response:
     await form_of(request)
-    await in_unit(request, lambda unit: prompt_sessions.restore(unit, session_id))
+    await in_unit(request, lambda unit: trash.bring_back(unit, "prompt session", session_id))
     return go("/lab/sessions")
 
 

@@ -99,7 +99,9 @@ def _body(answer: Answer | None, asked: Try, subject: Subject | None) -> h.Node:
 
 
 def told(answer: Answer, subject: Subject | None = None) -> str:
-    """The numbers of an answer in one line."""
+    """The numbers of an answer in one line; one that was stopped has none."""
+    if not answer.total:
+        return ENDS.get(answer.stop_reason, "")
     virtual = f" + {answer.virtual_tokens} virtual" if answer.virtual_tokens else ""
     room = f" out of {subject.context}" if subject and subject.context else ""
     line = f"Tokens: {answer.input_tokens} input{virtual} + {answer.generated_tokens} generated = {answer.total}{room}"
