@@ -12,6 +12,8 @@ deployments, each with a tuned prompt of its own.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import statistics
 import tempfile
 import time
@@ -21,7 +23,7 @@ from typing import Any
 import httpx
 
 from common import SHORT_ROWS, begin, parser, read_rows, record, table
-from studio import Studio, finished, studio, told, tuned, upload
+from studio import Studio, finished, studio, told, tuned, upload, wait
 
 
 def main() -> None:
@@ -46,14 +48,15 @@ def measure(options: argparse.Namespace, running: Studio, client: httpx.Client) 
     rows = read_rows(SHORT_ROWS)
     dataset = upload(client, "rows", rows)
     model = options.model
+    starts = first_updates(running, client, model, dataset)
     labelled = finished(client, tuned(client, model, dataset, "labels", readout="only"))
-    written = tuned(
-        client, model, dataset, "text", readout="off", init="text", virtual_tokens=20, batch_size=16, epochs=1
+    said = finished(
+        client,
+        tuned(client, model, dataset, "text", readout="off", init="text", virtual_tokens=20, batch_size=16, epochs=1),
     )
-    said = finished(client, written)  # before anything is measured
     told(client.post("/api/deployments", json={"serving_name": "labels", "prompt": labelled["tuned_prompt_id"]}))
     added = overhead(options, client, [text for text, _ in rows])
-    result = {**added, **first_update(client, written)}
+    result = {**added, **starts}
     return {**result, **memory(options, running, client, said["tuned_prompt_id"], rows[0][0])}
 
 
@@ -74,13 +77,61 @@ def overhead(options: argparse.Namespace, client: httpx.Client, texts: list[str]
     }
 
 
-def first_update(client: httpx.Client, run_id: str) -> dict[str, float]:
-    """Seconds from the submit to the first update, less the time in which the model was loaded."""
+def first_updates(running: Studio, client: httpx.Client, model: str, dataset: str) -> dict[str, float]:
+    """Seconds from the submit to the first update, less those of loading the model."""
+    short = {"readout": "off", "init": "text", "virtual_tokens": 5, "batch_size": 1, "epochs": 1}
+    found = {}
+    for name in ("cold", "warm"):
+        run_id = tuned(client, model, dataset, name, **short)
+        finished(client, run_id)
+        found |= first_update(client, run_id, name)
+    long = tuned(client, model, dataset, "killed", **{**short, "epochs": 50})
+    wait(lambda: _events(client, long, "StepDone"), "the run does not start")
+    for child in children(running):
+        os.kill(child, signal.SIGSTOP)  # so that it cannot end by itself
+    told(client.post(f"/api/runs/{long}/cancel"))
+    run_id = tuned(client, model, dataset, "behind", **short)
+    finished(client, run_id)
+    canceled = next(e["at"] for e in _events(client, long, "state") if e["data"]["state"] == "canceled")
+    return found | first_update(client, run_id, "after a kill", since=canceled)
+
+
+def first_update(client: httpx.Client, run_id: str, name: str, since: str = "") -> dict[str, float]:
+    """Of one run.
+
+    Args:
+        since: when the worker was free, if that was after the submit.
+    """
     run = told(client.get(f"/api/runs/{run_id}"))
-    events = told(client.get(f"/api/runs/{run_id}/events"))["items"]
-    claimed = next(e["at"] for e in events if e["kind"] == "state" and e["data"]["state"] == "running")
-    started = next(e["at"] for e in events if e["kind"] == "Started")
-    return {"submit to claim, s": _seconds(run["created_at"], claimed), "claim to start, s": _seconds(claimed, started)}
+    began = max(run["created_at"], since)
+    claimed = next(e["at"] for e in _events(client, run_id, "state") if e["data"]["state"] == "running")
+    notes = [e["data"]["text"] for e in _events(client, run_id, "Note")]
+    load = sum(float(note.rsplit(" ", 2)[-2]) for note in notes if " is loaded after " in note)
+    first = _events(client, run_id, "StepDone")[0]["at"]
+    return {
+        f"{name}: submit to claim, s": _seconds(began, claimed),
+        f"{name}: model loaded in, s": load,
+        f"{name}: submit to first update less load, s": _seconds(began, first) - load,
+    }
+
+
+def _events(client: httpx.Client, run_id: str, kind: str) -> list[dict[str, Any]]:
+    found = told(client.get(f"/api/runs/{run_id}/events"))["items"]
+    return [event for event in found if event["kind"] == kind]
+
+
+def children(running: Studio) -> list[int]:
+    """The processes of the workers' runs, and those in reserve."""
+    workers = {worker["pid"] for worker in running.status()["workers"]}
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent in workers:
+            found.append(int(stat.parent.name))
+    return found
 
 
 def _seconds(earlier: str, later: str) -> float:
