@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
 
 UPDATES = 4
-"""Updates that are measured; the first one, in which memory is laid out, does not count."""
+"""Updates that are measured, after one in which memory is laid out."""
 SECONDS = 20.0
-"""After so long no further update is begun."""
+"""They shall not take longer together; at least one is measured."""
 HELD = 8
 """Validation and test rows that are measured."""
 
@@ -94,11 +94,9 @@ class Stopwatch:
             self.over = now
         self._mark = now
 
-    def speed(self, run: Run, config: TuneConfig, *, causal: bool, warm_up: int = 0) -> Speed:
+    def speed(self, run: Run, config: TuneConfig, *, causal: bool) -> Speed:
         """What a run that is over has told."""
-        ended = self.clock()
-        steps = self.steps[warm_up:]
-        before = self.steps[warm_up - 1][1] if warm_up and steps else 0.0
+        ended, steps = self.clock(), self.steps
         chosen = run.tuned.recipe.get("chosen") or {}
         tokens = passes = 0.0
         if steps:
@@ -106,8 +104,7 @@ class Stopwatch:
             rows = self.rows * len(steps) / per_epoch
             prompt = run.tuned.prompt
             lengths = {"prefix": prompt.prefix_length, "suffix": prompt.suffix_length}
-            told = steps[-1][1] - before
-            tokens = tokens_read(told, rows=rows, updates=len(steps), causal=causal, **lengths)
+            tokens = tokens_read(steps[-1][1], rows=rows, updates=len(steps), causal=causal, **lengths)
             passes = rows / min(chosen["batch_size"], self.rows)
         held, trained = int(run.tuned.data["validation_rows"]), int(run.tuned.data["rows"])
         return Speed(
@@ -141,17 +138,22 @@ def measure(
         test: the test rows of the run.
     """
     examples = read_examples(train)
-    sample = spread(examples, UPDATES * (config.batch_size or 1) * (config.accumulate or 1))
+    window = (config.batch_size or 1) * (config.accumulate or 1)
     held = spread(examples, HELD) if validation else None
     short = replace(config, epochs=1, patience=0)
+    updates = UPDATES
+    if config.readout != "only":
+        first = _timed(spread(examples, window), None, model, replace(short, readout="off"), listener, should_stop)[1]
+        taken = first.steps[0][0] if first.steps else 0.0
+        updates = max(1, min(UPDATES, int(SECONDS / max(taken, 1e-9))))
+    sample = spread(examples, updates * window)
     try:
         run, watch = _timed(sample, held, model, short, listener, should_stop)
     except SoftpromptError:
         if config.readout != "auto":
             raise
         run, watch = _timed(sample, held, model, replace(short, readout="off"), listener, should_stop)
-    warm_up = int(len(watch.steps) > 1)
-    speed = watch.speed(run, short, causal=model.kind == "causal", warm_up=warm_up)
+    speed = watch.speed(run, short, causal=model.kind == "causal")
     if short.readout == "auto" and model.kind == "causal" and run.tuned.labels and not _fitted(run):
         speed = replace(speed, after_seconds=None)
     if test is not None and not should_stop():
@@ -187,10 +189,7 @@ def _timed(
         watch.hear(event)
         listener(event)
 
-    def enough() -> bool:
-        return should_stop() or (len(watch.steps) > 1 and watch.clock() - watch.begun > SECONDS)
-
-    run = tune(sample, model=model, config=config, validation=held, listener=hear, should_stop=enough)
+    run = tune(sample, model=model, config=config, validation=held, listener=hear, should_stop=should_stop)
     return run, watch
 
 
