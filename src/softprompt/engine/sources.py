@@ -17,6 +17,7 @@ from softprompt import catalogue
 from softprompt.catalogue import ModelCard
 from softprompt.config import Settings
 from softprompt.engine import model_cache
+from softprompt.engine.model_disk import hub_folder, own_folder
 from softprompt.engine.wheel import from_wheel
 from softprompt.errors import ModelUnavailable
 
@@ -73,6 +74,9 @@ def locate(
 
 def available(card: ModelCard, settings: Settings | None = None) -> Path | None:
     """The model's folder if it lies ready on this machine."""
+    settings = settings or Settings.from_environment()
+    if not own_folder(card, settings).exists() and hub_folder(card) is None:  # as for most; asking on takes longer
+        return None
     try:
         return resolve(card.id, download=False, settings=settings)
     except ModelUnavailable:
@@ -104,7 +108,7 @@ def _local_folder(id_or_path: str | Path) -> Path | None:
 
 
 def _own_cache(card: ModelCard, settings: Settings, verify: bool, report: Report) -> Path:
-    folder = _home(card, settings)
+    folder = own_folder(card, settings)
     if model_cache.kept(folder, verify=verify):
         return folder
     raise _Absent(str(folder), "does not match its manifest" if folder.exists() else "no such folder")
@@ -160,13 +164,9 @@ def _wheel(card: ModelCard, settings: Settings, verify: bool, report: Report) ->
         from_wheel(wheel, folder, offline=settings.offline, report=report)
 
     try:
-        return model_cache.keep(_home(card, settings), card.id, make, verify=verify)
+        return model_cache.keep(own_folder(card, settings), card.id, make, verify=verify)
     except (ModelUnavailable, OSError) as error:
         raise _Absent(f"package {wheel.package}=={wheel.version}", str(error)) from error
-
-
-def _home(card: ModelCard, settings: Settings) -> Path:
-    return settings.cache / "models" / card.id.lower().replace("/", "--")
 
 
 def _gaps(folder: Path) -> list[str]:
@@ -195,7 +195,7 @@ def _unavailable(card: ModelCard, settings: Settings, tried: list[tuple[str, str
     note = f"{card.reason}\n" if card.reason else ""
     return (
         f"{card.id} could not be had from any source:\n{lines}\n{note}"
-        f"Put the model's files (config.json, *.safetensors, tokenizer.json) into {_home(card, settings)}, "
+        f"Put the model's files (config.json, *.safetensors, tokenizer.json) into {own_folder(card, settings)}, "
         "or name the folder they lie in instead of the id."
     )
 

@@ -13,7 +13,7 @@ from softprompt.studio import containers, projects
 from softprompt.studio.access import RANKS, Unit
 
 RECENT: dict[str, Any] = {
-    "run": TuningRun, "deployment": Deployment, "dataset": Dataset, "evaluation": Evaluation, "session": PromptSession
+    "deployment": Deployment, "dataset": Dataset, "evaluation": Evaluation, "session": PromptSession
 }  # fmt: skip
 STEPS = ("prompt", "data", "tune", "curve", "deploy", "call", "again")
 """Of the lab: try prompting, load data, tune, read the curve, deploy, call it, tune again and compare."""
@@ -40,7 +40,7 @@ class Work:
 
 def recent(unit: Unit, *, most: int = 8) -> list[Work]:
     """What was changed last, whatever it is."""
-    found = []
+    found = [_work("run", run) for run in _runs(unit, most)]
     for noun, table in RECENT.items():
         page = unit.rows.page(table, containers=unit.visible(), sort="-updated_at", limit=most)
         found += [_work(noun, row) for row in page.items]
@@ -51,19 +51,26 @@ def steps_done(unit: Unit) -> dict[str, bool]:
     """Which steps of the lab were taken in what this person sees."""
     seen = unit.visible()
 
-    def count(table: Any, **equals: Any) -> int:
-        return int(unit.rows.page(table, containers=seen, limit=1, **equals).total)
+    def any_of(table: Any) -> bool:
+        return bool(unit.rows.page(table, containers=seen, limit=1).items)
 
-    completed = count(TuningRun, state="completed")
+    completed = len(_runs(unit, 2, state="completed"))
     return {
-        "prompt": bool(count(PromptSession)),
-        "data": bool(count(Dataset)),
-        "tune": bool(count(TuningRun)),
+        "prompt": any_of(PromptSession),
+        "data": any_of(Dataset),
+        "tune": bool(_runs(unit, 1)),
         "curve": completed > 0,
-        "deploy": bool(count(Deployment)),
+        "deploy": any_of(Deployment),
         "call": any(key.last_used_at for key in unit.rows.all(ApiKey, user_id=unit.actor.user_id, revoked_at=None)),
         "again": completed > 1,
     }
+
+
+def _runs(unit: Unit, most: int, **equals: Any) -> list[TuningRun]:
+    """The newest ones by the index of their project: there may be ten thousands, which nobody should count."""
+    seen = unit.visible()
+    inside = [project.id for project in unit.rows.all(Project)] if seen is None else seen
+    return unit.rows.all(TuningRun, project_id=inside, sort="-created_at", limit=most, **equals)
 
 
 def may_begin(unit: Unit) -> bool:

@@ -160,19 +160,25 @@ def scratch(model_id: str, settings: Settings) -> Path:
     return _file(model_id, settings).with_suffix(".tmp")
 
 
-def _launch(card: ModelCard, settings: Settings) -> int:
-    """The id of the process."""
+def environment(card: ModelCard, settings: Settings) -> dict[str, str]:
+    """For the process that fetches a model: what pip puts down on the way lies where it is counted."""
     folder = scratch(card.id, settings)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    return {**os.environ, "SOFTPROMPT_CACHE": str(settings.cache), "TMPDIR": str(folder)}
+
+
+def _launch(card: ModelCard, settings: Settings) -> int:
+    """The id of the process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "softprompt.studio.pull_process", card.id],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env={**os.environ, "SOFTPROMPT_CACHE": str(settings.cache), "TMPDIR": str(folder)},
+        env=environment(card, settings),
     )
+    folder = scratch(card.id, settings)
     threading.Thread(target=_see_out, args=(process, folder), daemon=True).start()
     return process.pid
 

@@ -84,8 +84,8 @@ class Told:
                 model_pulls.write(self.pull, self.settings)
 
 
-def fetch(told: Told, locate: Callable[..., Any] = sources.locate) -> None:
-    """Fetch the model, and tell how it goes and how it ended."""
+def fetch(told: Told, locate: Callable[..., Any] = sources.locate) -> Pull:
+    """Fetch the model, and tell how it goes; how it ended."""
     threading.Thread(target=told.keep_telling, daemon=True).start()
     try:
         locate(told.card.id, settings=told.settings, report=told.step)
@@ -95,6 +95,7 @@ def fetch(told: Told, locate: Callable[..., Any] = sources.locate) -> None:
     except Exception as error:  # whatever it is, somebody looks at the page and waits
         told.end("failed", f"{type(error).__name__}: {error}")
         raise
+    return told.pull
 
 
 def expected(card: ModelCard, settings: Settings, step: str) -> int | None:

@@ -25,7 +25,7 @@ TABLES: dict[str, Any] = {
     "prompt": TunedPrompt, "deployment": Deployment, "session": PromptSession, "evaluation": Evaluation,
 }  # fmt: skip
 ORDER = (
-    "deployment", "prompt", "run", "experiment", "dataset", "session", "evaluation", "model", "space", "project"
+    "run", "deployment", "prompt", "experiment", "dataset", "session", "evaluation", "model", "space", "project"
 )  # fmt: skip
 """In which people look for them."""
 

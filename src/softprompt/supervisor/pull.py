@@ -7,8 +7,9 @@ import sys
 from contextlib import suppress
 
 from softprompt import catalogue
-from softprompt.engine.sources import available, locate
-from softprompt.errors import SoftpromptError
+from softprompt.config import Settings
+from softprompt.engine.sources import available
+from softprompt.studio import model_pulls, pull_process
 from softprompt.supervisor.lifeline import Heard, Lifeline
 
 SAMPLE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -19,8 +20,9 @@ class Pull:
 
     def __init__(self, model_id: str) -> None:
         self.model_id = model_id
+        self._card = catalogue.get(model_id)
         self._process: subprocess.Popen[str] | None = None
-        self.needed = available(catalogue.get(model_id)) is None
+        self.needed = available(self._card) is None
 
     def start(self) -> None:
         """In the main thread, as every child."""
@@ -33,6 +35,7 @@ class Pull:
             stderr=subprocess.DEVNULL,
             pass_fds=(line,),
             start_new_session=True,
+            env=model_pulls.environment(self._card, Settings.from_environment()),
             text=True,
         )
         heard.childs.close()
@@ -59,11 +62,12 @@ class Pull:
 
 
 def main() -> None:
+    """Told on the pages too, as a pull that was started there is."""
     Lifeline(int(sys.argv[1]))
-    try:
-        sys.stdout.write(f"{locate(sys.argv[2]).model_id} is here.\n")
-    except SoftpromptError as error:
-        sys.stdout.write(f"{error}\n")
+    card, settings = catalogue.get(sys.argv[2]), Settings.from_environment()
+    with model_pulls.sole(card.id, settings):
+        pull = pull_process.fetch(pull_process.Told(card, settings))
+    sys.stdout.write(f"{card.id} is here.\n" if pull.state == "here" else f"{pull.problem}\n")
 
 
 if __name__ == "__main__":

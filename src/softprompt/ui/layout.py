@@ -15,6 +15,7 @@ NAV = (
     ("/lab", "Prompt Lab", "lab"),
     ("/data", "Data", "data"),
     ("/tuning", "Tuning Studio", "tuning"),
+    ("/tuning/evaluations", "Evaluations", "evaluate"),
     ("/deployments", "Deployments", "deploy"),
     ("/spaces", "Spaces", "spaces"),
     ("/models", "Models", "models"),

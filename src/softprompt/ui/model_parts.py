@@ -68,7 +68,7 @@ def order(frame: Frame, words: str, what: str, model_id: str, style: str = "") -
     return h.form(method="post", action=f"/models/{what}")[
         csrf_field(frame),
         h.input(type="hidden", name="model", value=model_id),
-        h.button(class_=f"button {style}".strip())[words],
+        h.button(class_=f"button {style}".strip(), aria_label=f"{words}: {model_id}")[words],
     ]
 
 

@@ -22,7 +22,7 @@ class Noun:
 
 NOUNS = {
     "deployment": Noun("deployment", "Deployments", "deploy", "/deployments/{id}"),
-    "prompt": Noun("tuned prompt", "Tuned prompts", "tuning", "/deployments/new?prompt={id}"),
+    "prompt": Noun("tuned prompt", "Tuned prompts", "tuning", "/lab?subject=prompt:{id}"),
     "run": Noun("tuning run", "Tuning runs", "tuning", "/tuning/runs/{id}"),
     "experiment": Noun("tuning experiment", "Tuning experiments", "tuning", "/tuning?experiment={id}"),
     "dataset": Noun("dataset", "Datasets", "data", "/data/{id}"),

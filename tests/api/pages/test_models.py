@@ -81,6 +81,14 @@ def test_filters_work_as_a_form(browser: httpx.Client, cache: Settings, query: s
     assert gone not in found
 
 
+def test_a_model_is_chosen_for_the_page_that_asked(browser: httpx.Client, cache: Settings) -> None:
+    put(SMOLLM2, cache)
+    page = browser.get("/models?for=lab&task=routing").text
+    assert f"/lab?subject=model:{SMOLLM2}" in Forms.of(page).links
+    assert 'name="for" value="lab"' in page, "narrowing keeps what it is for"
+    assert f"/tuning/new?model={SMOLLM2}" in Forms.of(browser.get("/models?for=tuning").text).links
+
+
 def test_filters_that_nothing_fits_say_so(browser: httpx.Client) -> None:
     page = browser.get("/models?search=<zebra>").text
     assert not shown(page)
@@ -92,7 +100,8 @@ def test_the_page_of_a_model_says_all_that_is_known(browser: httpx.Client, cache
     folder = put(SMOLLM2, cache)
     page = browser.get(f"/models/{SMOLLM2}").text
     for words in (
-        "135M", "8,192", "apache-2.0", "English", "classification, routing", "0.22 × the scale (RMS) of its embeddings",
+        "135M", "8,192", "apache-2.0", "English", "classification, routing",
+        "0.22 × scale of the embeddings", "solved training rows",
         "Softprompt's own folder for models".replace("'", "&#39;"), str(folder), "5.1 KB", "Nothing rests on it yet",
     ):  # fmt: skip
         assert words in page

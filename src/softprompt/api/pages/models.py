@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -21,6 +21,7 @@ from softprompt.ui import components
 from softprompt.ui.model_parts import address, pull_shown
 from softprompt.ui.pages import model as model_page
 from softprompt.ui.pages import models as models_page
+from softprompt.ui.pages.models import Purpose
 
 router = APIRouter(include_in_schema=False)
 
@@ -35,22 +36,31 @@ def show_models(
     tunable: str = "",
     here: str = "",
     freed: str = "",
+    purpose: Annotated[str, Query(alias="for")] = "",
 ) -> Response:
     wish = Wish(
         search=search.strip(), task=task, size=size, licence=licence, tunable=bool(tunable), here=bool(here)
     )  # fmt: skip
     done = f"{components.size(int(freed))} of disk are free again." if freed.isdecimal() else ""
-    return _models(request, wish, done=done)
+    return _models(request, wish, purpose, done=done)
 
 
-def _models(request: Request, wish: Wish, *, problem: str = "", done: str = "", status: int = 200) -> Response:
+def _models(
+    request: Request, wish: Wish, purpose: str = "", *, problem: str = "", done: str = "", status: int = 200
+) -> Response:
     with unit_of(request, write=False) as unit:
         found = foundation_models.all_models(unit.rows)
         shelf = models_page.Shelf(
             found, model_pulls.all_pulls(), model_use.disk(found), model_choice.licences(found)
         )  # fmt: skip
-        text = models_page.models(frame_of(request, unit), shelf, wish, problem=problem, done=done)
+        text = models_page.models(
+            frame_of(request, unit), shelf, wish, purpose=_purpose(purpose), problem=problem, done=done
+        )
     return page_answer(request, text, status)
+
+
+def _purpose(word: str) -> Purpose:
+    return "lab" if word == "lab" else "tuning" if word == "tuning" else ""
 
 
 @router.get("/models/pulls")

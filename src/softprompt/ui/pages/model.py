@@ -7,13 +7,12 @@ from urllib.parse import quote
 
 import htpy as h
 
-from softprompt.catalogue import RELATIVE_LEARNING_RATE, SEQ2SEQ_LEARNING_RATE
 from softprompt.engine.model_disk import Footprint
-from softprompt.engine.plans import pace_of, shape_of
-from softprompt.params import TuneConfig
+from softprompt.studio import model_recipe
 from softprompt.studio.foundation_models import Model
 from softprompt.studio.model_choice import TASKS, tasks_of
 from softprompt.studio.model_pulls import Pull
+from softprompt.studio.model_recipe import Recipe
 from softprompt.studio.model_use import Use
 from softprompt.ui.components import badge, code, facts, notice, size, table, when
 from softprompt.ui.layout import Frame, csrf_field, page
@@ -62,9 +61,10 @@ def model(frame: Frame, shown: Model, here: Here, pull: Pull | None, use: Use, *
         frame,
         shown.label,
         notice("error", "That did not work.", h.span(".told")[problem]) if problem else None,
+        _ended(frame, pull) if not shown.available else None,
         None if shown.tunable else notice("warn", "It cannot be tuned.", shown.reason),
         facts(_facts(shown, here)),
-        h.div(".split")[
+        h.div(".split.first-last")[
             h.div(".stack")[_about(shown), _recipe(shown) if shown.tunable else None, _rests(shown, use)],
             h.div(".stack")[_machine(frame, shown, here, pull, use), _code(shown, here)],
         ],
@@ -128,42 +128,53 @@ def _about(shown: Model) -> h.Element:
 
 def _recipe(shown: Model) -> h.Element:
     """The numbers that a run takes if nobody says otherwise, and why."""
-    causal = shown.architecture == "causal"
-    rows = [_learning_rate(shown, causal)]
-    for name, labels in (("known labels", True), ("free text", False)) if causal else (("any task", False),):
-        shape = shape_of(TuneConfig(), causal=causal, labels=labels, example_tokens=1 if labels else 0)
-        pace = pace_of(shape.init, causal=causal)
-        start = "from solved training rows" if shape.init == "examples" else "from the text of the task"
-        tokens = "as many as those rows take" if shape.init == "examples" else f"{shape.virtual_tokens}"
-        extra = " (a third of the learning rate)" if pace.share < 1 else ""
-        rows += [
-            (f"Start, {name}", f"{start}; virtual tokens: {tokens}", "means something from the first update"),
-            (
-                f"Updates, {name}",
-                f"about {pace.updates}, batches of {pace.batch}{extra}",
-                f"fewer than {pace.few} hardly move a prompt; epochs follow from the rows, {pace.most_epochs} at most",
-            ),
-        ]
-    head = (("What", False), ("By default", False), ("Why", False))
-    shown_rows: list[list[h.Node]] = [[h.strong[what], value, h.span(".muted")[why]] for what, value, why in rows]
+    found = model_recipe.recipes(shown)
+    rows: list[list[h.Node]] = [
+        ["Learning rate", *(_rate(each) for each in found)],
+        ["Starts from", *(_start(each) for each in found)],
+        ["Virtual tokens", *(_tokens(each) for each in found)],
+        ["Updates", *(f"about {each.pace.updates}, batches of {each.pace.batch}" for each in found)],
+    ]
+    head = [("What", False), *((each.task, False) for each in found)]
+    few = " or ".join(f"{each.pace.few}" + (f" ({each.task.lower()})" if found[1:] else "") for each in found)
     return h.section(".card.flush", data_part="recipe")[
-        h.div(".title")[h.h2["Default recipe"], h.span(".faint.small")["Chosen on validation rows"]],
-        table(head, shown_rows, "Default recipe"),
+        h.div(".title")[h.h2["Default recipe"]],
+        table(head, rows, "Default recipe"),
+        h.div(".reasons")[
+            h.p[_why_rate(shown, found[0])],
+            h.p[
+                "Updates train a prompt, and epochs and accumulation follow from your rows: fewer updates than ",
+                f"{few} hardly move it.",
+            ],
+            h.p[
+                "The numbers were chosen on validation rows, never on test rows. Every one can be changed before a run."
+            ],
+        ],
     ]
 
 
-def _learning_rate(shown: Model, causal: bool) -> tuple[str, str, str]:
-    rate = shown.card.learning_rate if shown.card else None
-    if rate is None and causal:
-        return (
-            "Learning rate",
-            f"{RELATIVE_LEARNING_RATE:g} × the scale (RMS) of its embeddings",
-            "rates follow the scale of a model's embeddings; it is read when the run starts",
-        )
+def _rate(recipe: Recipe) -> str:
+    if recipe.learning_rate is not None:
+        return f"{recipe.learning_rate:.2g}"
+    return f"{recipe.relative:.2g} × scale of the embeddings"
+
+
+def _start(recipe: Recipe) -> str:
+    return "solved training rows" if recipe.shape.init == "examples" else "the text of the task"
+
+
+def _tokens(recipe: Recipe) -> str:
+    return "as many as those rows take" if recipe.shape.init == "examples" else str(recipe.shape.virtual_tokens)
+
+
+def _why_rate(shown: Model, recipe: Recipe) -> str:
+    if recipe.relative is None:
+        return "The learning rate is what prompts of the T5 family are tuned with; other models need far smaller ones."
+    scale = model_recipe.scale(shown)
+    read = f", {scale:.2g} here" if scale else ", which is read when the run starts"
     return (
-        "Learning rate",
-        f"{rate or SEQ2SEQ_LEARNING_RATE:g}",
-        "what prompts of the T5 family are tuned with; other models need far smaller ones",
+        f"Learning rates follow the scale (RMS) of a model's embeddings{read}. What starts from solved rows is near an "
+        "answer already and moves in smaller steps."
     )
 
 
@@ -258,7 +269,6 @@ def _absent(frame: Frame, shown: Model, here: Here, pull: Pull | None) -> list[h
     if not here.pullable:
         return _by_hand(frame, here)
     return [
-        _ended(frame, pull),
         h.p(".muted")[
             "It is not here yet. ",
             f"It takes about {size(here.estimate)}; {size(here.free)} are free." if here.estimate else None,
@@ -320,7 +330,7 @@ def _code(shown: Model, here: Here) -> h.Node:
     if shown.card is None:
         return None
     pull = f"softprompt models pull {shown.id}\n" if not shown.available and here.pullable else ""
-    return h.section(".card.stack.tight")[
+    return h.section(".card.stack.tight.wrap")[
         h.h2["From a terminal"],
         code(f"softprompt models show {shown.id}\n{pull}softprompt tune rows.jsonl --model {shown.id}"),
     ]

@@ -64,7 +64,7 @@ def problem(
 def _ways(frame: Frame | None, status: int, shown: bool) -> list[h.Node]:
     """Where one can go from here, the likeliest first."""
     if frame is None:
-        return [h.a(".button.primary", href="/")["Home"], h.a(".button", href="/sign-in")["Sign in"]]
+        return [h.a(".button.primary", href="/")["Home"]]
     again = h.a(".button.primary", href=frame.path)["Try again"]
     search = h.a(".button.primary", href="/search")["Search by name"]
     first = again if status >= 429 and shown else search if status == 404 else None

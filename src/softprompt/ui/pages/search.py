@@ -20,10 +20,14 @@ Entry = tuple[str, str, str]
 
 
 ACTIONS: tuple[Entry, ...] = (
-    ("/tuning/new", "Start a tuning run", "tuning"),
-    ("/data#new", "Load labelled examples", "data"),
-    ("/deployments/new", "Deploy a tuned prompt", "deploy"),
     ("/lab", "Write a prompt", "lab"),
+    ("/data/new", "Load labelled examples", "data"),
+    ("/tuning/new", "Start a tuning run", "tuning"),
+    ("/tuning/compare", "Compare tuning runs", "tuning"),
+    ("/tuning/evaluations/new", "Evaluate against prompting", "evaluate"),
+    ("/deployments/new", "Deploy a tuned prompt", "deploy"),
+    ("/spaces/new", "Make a space", "spaces"),
+    ("/models?here=1", "Models on this machine", "models"),
     ("/account", "Make an API key", "account"),
 )
 

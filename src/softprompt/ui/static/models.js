@@ -22,7 +22,8 @@ if (form) {
     part("count").textContent = `${count} of ${cards.length} models`;
     part("none").hidden = count > 0;
     const wish = new URLSearchParams([...new FormData(form)].filter(([, given]) => given));
-    form.querySelector('[data-part="clear"]').hidden = !wish.size;
+    const narrowed = [...wish.keys()].some((name) => name !== "for");
+    form.querySelector('[data-part="clear"]').hidden = !narrowed;
     history.replaceState(null, "", wish.size ? `?${wish}` : location.pathname);
   };
   form.addEventListener("input", narrow);
@@ -33,7 +34,8 @@ if (form) {
   for (const clear of document.querySelectorAll('[data-part="clear"]'))
     clear.addEventListener("click", (event) => {
       event.preventDefault();
-      for (const field of form.elements) field.type === "checkbox" ? (field.checked = false) : (field.value = "");
+      for (const field of form.querySelectorAll("input:not([type=hidden]), select"))
+        field.type === "checkbox" ? (field.checked = false) : (field.value = "");
       narrow();
       form.elements.search.focus();
     });
