@@ -31,8 +31,8 @@ def health(frame: Frame, shown: Health, serving: Serving, queue: Overview, findi
         frame,
         "Health",
         live(shown, serving, queue),
-        _checks(findings),
         h.div(".split.even")[_machine(shown), _versions(shown)],
+        _checks(findings),  # last, since a script fills it in: nothing may move
         lead="What runs, what it runs on, and what to do where something is wrong.",
         scripts=("admin.js",),
         refresh=30,

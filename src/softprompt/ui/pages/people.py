@@ -147,7 +147,7 @@ def _list(found: Sequence[Person], search: str, following: str | None) -> h.Elem
 def _roles(roles: Sequence[tuple[str, str, str]], most: int = 3) -> h.Node:
     rest = len(roles) - most
     return [
-        [h.div(".small")[f"{name} ", h.span(".faint")[role]] for name, _, role in roles[:most]],
+        [h.div(".small.roles")[f"{name} ", h.span(".faint")[role]] for name, _, role in roles[:most]],
         h.div(".small.faint")[f"and {rest} more"] if rest > 0 else None,
     ]
 

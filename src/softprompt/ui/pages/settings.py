@@ -77,7 +77,11 @@ def _group(name: str, rows: Sequence[Setting]) -> h.Element:
         [
             [h.strong[row.name], h.div(".sub")[row.help]],
             h.span(".wrap" if name == "Places" else "")[row.value],
-            *([h.span(".small")[row.source], h.code(".small.wrap")[row.change]] if changeable else []),
+            *(
+                [h.span(".small")[row.source], h.code(".small.wrap" if name == "Places" else ".small")[row.change]]
+                if changeable
+                else []
+            ),
         ]
         for row in rows
     ]
