@@ -189,7 +189,7 @@ editor       POST    /deployments/{deployment_id}/state
 editor       POST    /deployments/{deployment_id}/delete
 editor       POST    /deployments/{deployment_id}/restore
 viewer       GET     /spaces
-editor       GET     /spaces/new
+viewer       GET     /spaces/new
 editor       POST    /spaces/new
 viewer       GET     /spaces/{space_id}
 viewer       GET     /spaces/{space_id}/state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import htpy as h
 
@@ -56,7 +56,7 @@ def deployment_page(
         h.span[place_words(shown.place)],
     ]
     return page(
-        replace(frame, path="/deployments"),
+        frame,
         found.name,
         tabs(shown.here, tab),
         said,
@@ -76,14 +76,6 @@ def tabs(here: str, current: str) -> h.Element:
         for name, words in TABS
     ]
     return h.nav(".parts", aria_label="Parts of this deployment")[links]
-
-
-def nouns(current: str) -> h.Element:
-    """The two lists of this part of the studio."""
-    links = (("/deployments", "Deployments"), ("/spaces", "Spaces"))
-    return h.nav(".parts", aria_label="Deployments and spaces")[
-        [h.a(href=path, aria_current="page" if path == current else None)[words] for path, words in links]
-    ]
 
 
 def place_words(place: Space | Project | None) -> h.Node:

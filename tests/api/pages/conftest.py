@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from softprompt.storage.database import Database
 from softprompt.studio import people
 from softprompt.studio.access import SYSTEM
 from softprompt.testing.live import EchoBackend, LiveStudio, live_studio
@@ -18,9 +20,28 @@ ROWS = "\n".join(
 )
 
 
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all tables and no rows; copying it is quicker than migrating."""
+    path = tmp_path_factory.mktemp("tables") / "studio.db"
+    database = Database(f"sqlite:///{path}")
+    database.upgrade()
+    database.close()
+    return path
+
+
 @pytest.fixture
-def studio(tmp_path: Path) -> Iterator[LiveStudio]:
-    with live_studio(tmp_path / "studio", EchoBackend()) as running:
+def data_dir(tmp_path: Path, tables: Path) -> Path:
+    """The folder of a studio, its database in it."""
+    folder = tmp_path / "studio"
+    folder.mkdir()
+    shutil.copy(tables, folder)
+    return folder
+
+
+@pytest.fixture
+def studio(data_dir: Path) -> Iterator[LiveStudio]:
+    with live_studio(data_dir, EchoBackend()) as running:
         yield running
 
 

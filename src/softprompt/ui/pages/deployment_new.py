@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import htpy as h
 
@@ -17,7 +16,6 @@ from softprompt.ui.layout import Frame, csrf_field, page
 def new_deployment(
     frame: Frame, prompts: Sequence[TunedPrompt], spaces: Sequence[Space], given: Mapping[str, str], problem: str = ""
 ) -> str:
-    frame = replace(frame, path="/deployments")
     if not prompts:
         first = empty(
             "First, a tuned prompt", "A completed run leaves one.", button("Tune a model", "/tuning/new", primary=True)
@@ -102,7 +100,7 @@ def promote(frame: Frame, shown: Shown, spaces: Sequence[Space], given: Mapping[
     lead = "The same tuned prompt, deployed in another space. This deployment stays as it is."
     crumbs = (*CRUMBS, (shown.here, found.name))
     return page(
-        replace(frame, path="/deployments"), f"Promote {found.name}", form, lead=lead, crumbs=crumbs,
+        frame, f"Promote {found.name}", form, lead=lead, crumbs=crumbs,
         scripts=("deployments.js",),
     )  # fmt: skip
 

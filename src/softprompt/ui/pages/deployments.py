@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import htpy as h
@@ -12,7 +12,6 @@ from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, Space, TunedPrompt
 from softprompt.ui.components import action, badge, button, empty, field, notice, select, table, when
 from softprompt.ui.deployment_fields import tags_shown
-from softprompt.ui.deployment_frame import nouns
 from softprompt.ui.layout import Frame, page
 
 SORTS = (("-created_at", "Newest first"), ("name", "By name"), ("-updated_at", "Changed last"))
@@ -54,9 +53,8 @@ def deployments(frame: Frame, found: Found) -> str:
             button("Tune a model", "/tuning/new", primary=True),
         )
     return page(
-        replace(frame, path="/deployments"),
+        frame,
         "Deployments",
-        nouns("/deployments"),
         _said(frame, found),
         _filters(found) if found.page.items or narrowed else None,
         listed,

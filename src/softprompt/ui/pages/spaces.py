@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import htpy as h
 
@@ -12,7 +12,6 @@ from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Space, TunedPrompt
 from softprompt.ui.components import action, badge, button, empty, facts, field, notice, select, table, when
 from softprompt.ui.deployment_fields import STAGES, tags_field, tags_shown
-from softprompt.ui.deployment_frame import nouns
 from softprompt.ui.layout import Frame, csrf_field, page
 
 CRUMBS = (("/spaces", "Spaces"),)
@@ -79,9 +78,8 @@ def spaces(
         )
     undo = action(frame, "Undo", f"/spaces/{gone.id}/restore") if gone else None
     return page(
-        replace(frame, path="/deployments"),
+        frame,
         "Spaces",
-        nouns("/spaces"),
         notice("note", f"{gone.name} is deleted.", "It can be brought back for 30 days.", undo) if gone else None,
         _filters(asked) if rows or narrowed else None,
         listed,
@@ -126,9 +124,7 @@ def space_form(
         ],
     ]
     crumbs = (*CRUMBS, (where, space.name)) if space else CRUMBS
-    return page(
-        replace(frame, path="/deployments"), f"Edit {space.name}" if space else "New space", form, crumbs=crumbs
-    )
+    return page(frame, f"Edit {space.name}" if space else "New space", form, crumbs=crumbs)
 
 
 def _parts(ready: Readiness) -> h.Element:
@@ -145,7 +141,7 @@ def space(frame: Frame, found: Inside) -> str:
     if found.may_admin:
         actions.append(button("Edit", f"{here}/edit"))
     return page(
-        replace(frame, path="/deployments"),
+        frame,
         row.name,
         notice("error", "Nothing was changed.", found.problem) if found.problem else None,
         _state(found),
@@ -239,10 +235,14 @@ def _about(found: Inside) -> h.Element:
         ("Id", h.code[row.id]),
     ]
     return h.section(".card.stack.tight")[
-        facts([("deployments", f"{len(found.deployments)}"), ("members", f"{len(found.members)}")]),
+        facts([_counted(found.deployments, "deployment"), _counted(found.members, "member")]),
         _parts(found.ready),
         h.dl(".pairs")[[[h.dt[name], h.dd[value]] for name, value in rows]],
     ]
+
+
+def _counted(items: Sequence[object], word: str) -> tuple[str, str]:
+    return word if len(items) == 1 else f"{word}s", f"{len(items)}"
 
 
 def _delete(frame: Frame, found: Inside) -> h.Element:
