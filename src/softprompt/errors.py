@@ -21,6 +21,7 @@ SoftpromptError
 └── StudioError                 the studio says no (exit 1)
     ├── Unauthenticated         nobody knows who asks (HTTP 401)
     ├── Forbidden               known, but not allowed (403)
+    │   └── StaleForm           sent from a page of an earlier session
     ├── NotFound                not there, or not for these eyes (404)
     ├── Conflict                it does not fit what is there (409)
     │   ├── NameTaken           the name is in use
@@ -171,6 +172,12 @@ class Forbidden(StudioError):
     """You may not do this."""
 
     code, status = "forbidden", 403
+
+
+class StaleForm(Forbidden):
+    """This form is from an older page. Load the page again, then send it."""
+
+    code = "stale_form"
 
 
 class NotFound(StudioError):

@@ -10,12 +10,13 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 
 from softprompt.api.html import page_answer, static_version
 from softprompt.errors import Busy, SoftpromptError, Unauthenticated
 from softprompt.ui.layout import Frame
-from softprompt.ui.pages.problem import problem
+from softprompt.ui.pages.problem import Problem, problem
 
 log = logging.getLogger("softprompt.api")
 MORE_INFO = "https://github.com/softprompt/softprompt/blob/main/docs/api.md#errors"
@@ -72,9 +73,9 @@ def answer(request: Request, status: int, code: str, message: str, headers: dict
     message = message.encode("utf-8", "replace").decode()  # what was sent may hold half a character
     if _for_eyes(request):
         if status == Unauthenticated.status:
-            after = quote(request.url.path) if request.method == "GET" else "/"
+            after = quote(_address(request.url)) if request.method == "GET" else "/"
             return RedirectResponse(f"/sign-in?after={after}", 303)
-        return _page(request, status, message, request_id, headers or {})
+        return _page(request, Problem(status, code, message, request_id, _back(request)), headers or {})
     body = document(wire_of(request.url.path), status, code, message, request_id)
     return JSONResponse(body, status, headers={"x-request-id": request_id, **(headers or {})})
 
@@ -96,7 +97,7 @@ def _for_eyes(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "") and not path.startswith(("/api/", "/v1/", *WATSONX))
 
 
-def _page(request: Request, status: int, message: str, request_id: str, headers: dict[str, str]) -> Response:
+def _page(request: Request, told: Problem, headers: dict[str, str]) -> Response:
     """What happened, inside the navigation if it is known who asks. Reads nothing: the database may be what is away."""
     caller = getattr(request.state, "caller", None)
     actor = getattr(caller, "actor", None)
@@ -104,8 +105,19 @@ def _page(request: Request, status: int, message: str, request_id: str, headers:
     if actor is not None:
         csrf = getattr(caller, "csrf", None) or ""
         frame = Frame(actor.name, request.url.path, "", csrf, static_version(), actor.whole)
-    text = problem(frame, static_version(), status, message, request_id, shown=request.method == "GET")
-    return page_answer(request, text, status, headers)
+    return page_answer(request, problem(frame, static_version(), told), told.status, headers)
+
+
+def _back(request: Request) -> str:
+    """Where somebody can try again: the page itself, or the one whose form was sent."""
+    if request.method == "GET":
+        return _address(request.url)
+    before = URL(request.headers.get("referer", ""))
+    return _address(before) if before.netloc == request.url.netloc else ""
+
+
+def _address(url: URL) -> str:
+    return f"{url.path}?{url.query}" if url.query else url.path
 
 
 def document(wire: str, status: int, code: str, message: str, request_id: str) -> dict[str, Any]:

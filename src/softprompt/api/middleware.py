@@ -9,11 +9,11 @@ import uuid
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from softprompt.api import metrics
-from softprompt.api.errors import document, wire_of
+from softprompt.api.errors import answer
 from softprompt.errors import TooLarge
 
 log = logging.getLogger("softprompt.requests")
@@ -64,8 +64,8 @@ class Around:
             await self._app(scope, _limited(receive, limit), tell)
         except TooLarge as error:
             if not started:
-                body = document(wire_of(scope["path"]), error.status, error.code, str(error), request_id)
-                await JSONResponse(body, error.status)(scope, receive, tell)
+                told = answer(Request(scope), error.status, error.code, str(error))
+                await told(scope, receive, tell)
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "unknown")

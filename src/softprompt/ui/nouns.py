@@ -24,7 +24,7 @@ NOUNS = {
     "deployment": Noun("deployment", "Deployments", "deploy", "/deployments/{id}"),
     "prompt": Noun("tuned prompt", "Tuned prompts", "tuning", "/lab?subject=prompt:{id}"),
     "run": Noun("tuning run", "Tuning runs", "tuning", "/tuning/runs/{id}"),
-    "experiment": Noun("tuning experiment", "Tuning experiments", "tuning", "/tuning?experiment={id}"),
+    "experiment": Noun("tuning experiment", "Tuning experiments", "tuning", "/tuning/experiments/{id}"),
     "dataset": Noun("dataset", "Datasets", "data", "/data/{id}"),
     "session": Noun("prompt session", "Prompt sessions", "lab", "/lab/sessions/{id}"),
     "evaluation": Noun("evaluation", "Evaluations", "evaluate", "/tuning/evaluations/{id}"),

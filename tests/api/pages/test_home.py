@@ -142,6 +142,23 @@ def test_what_is_not_allowed_says_who_can_help(studio: LiveStudio) -> None:
         assert "ada" in refused.text, "the navigation is still around it"
 
 
+def test_a_form_of_an_older_page_leads_back_to_it(browser: httpx.Client, studio: LiveStudio) -> None:
+    headers = {"referer": f"{studio.url}/models?task=routing"}
+    old = browser.post("/models/pull", data={"csrf": "old", "model": MODEL}, headers=headers)
+    assert old.status_code == 403
+    assert "The page is too old" in old.text
+    assert "/models?task=routing" in Forms.of(old.text).links
+    elsewhere = browser.post("/models/pull", data={"csrf": "old"}, headers={"referer": "https://evil.example/x"})
+    assert "evil" not in elsewhere.text
+
+
+def test_signing_in_leads_to_the_whole_address(studio: LiveStudio) -> None:
+    with httpx.Client(base_url=studio.url, headers={"accept": "text/html"}) as nobody:
+        answer = nobody.get("/models?task=routing")
+        assert answer.headers["location"] == "/sign-in?after=/models%3Ftask%3Drouting"
+        assert 'value="/models?task=routing"' in nobody.get(answer.headers["location"]).text
+
+
 def test_an_error_inside_tells_its_request_id_and_nothing_else(
     browser: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

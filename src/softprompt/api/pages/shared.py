@@ -13,7 +13,7 @@ from starlette.datastructures import FormData
 from softprompt.api.context import caller_of, unit_of
 from softprompt.api.html import page_answer as page_answer
 from softprompt.api.html import static_version as static_version
-from softprompt.errors import Forbidden
+from softprompt.errors import StaleForm
 from softprompt.storage.tables import Project
 from softprompt.studio import projects
 from softprompt.studio.access import Unit
@@ -41,7 +41,7 @@ async def form_of(request: Request) -> FormData:
     token = str(form.get("csrf", ""))
     if caller.csrf is not None and not hmac.compare_digest(caller.csrf.encode(), token.encode()):
         await form.close()
-        raise Forbidden("This form is from an older page. Load the page again, then send it.")
+        raise StaleForm
     caller.checked = True
     return form
 

@@ -106,7 +106,7 @@ def _card(frame: Frame, model: Model, pull: Pull | None, wish: Wish, purpose: Pu
             h.p(".faint.small")[card.provider if card else "Added here"],
             h.h2[h.a(href=address(model.id))[model.label]],
         ],
-        h.p(".muted")[card.short_description if card else f"A folder of this server: {model.path or 'it is gone'}."],
+        h.p(".muted")[card.short_description if card else "A folder of this server."],
         h.p(".small")[h.span(".faint")["Good at "], card.good_at] if card else None,
         h.dl(".specs")[
             _spec("Parameters", card.parameters if card else "–"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import htpy as h
 
@@ -24,6 +25,7 @@ TITLES = {
     504: "That took too long",
     507: "The disk is full",
 }
+STALE = "The page is too old"
 HINTS = {
     403: "An admin of the project or space can give you the role that it needs. Your own roles stand in your account.",
     404: "It may have been deleted or renamed, or it is in a project that you are not in.",
@@ -37,35 +39,45 @@ HINTS = {
 _LISTED = re.compile(r"\n\s*-\s+")
 
 
-def problem(
-    frame: Frame | None, version: str, status: int, message: str, request_id: str, *, shown: bool = True
-) -> str:  # fmt: skip
-    """The page of an error.
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as it is told.
 
-    Args:
-        frame: None: nobody knows who asks, or the studio cannot tell.
-        shown: whether the address shows something, so that loading it again does no harm.
+    Attributes:
+        code: the kind of error, finer than the status.
+        back: address of the page where it can be tried again; empty if that is not known.
     """
-    title = TITLES.get(status, "That did not work")
-    told = [
-        h.p(".problem-told", role="alert")[_LISTED.sub("\n• ", message)],
-        h.p(".muted")[HINTS[status]] if status in HINTS else None,
-        h.div(".row")[_ways(frame, status, shown)],
-        h.p(".faint.small")[f"Error {status} · request ", h.code[request_id]],
+
+    status: int
+    code: str
+    message: str
+    request_id: str
+    back: str = ""
+
+
+def problem(frame: Frame | None, version: str, told: Problem) -> str:
+    """The page of an error; without a frame if nobody knows who asks, or the studio cannot tell."""
+    title = STALE if told.code == "stale_form" else TITLES.get(told.status, "That did not work")
+    hint = None if told.code == "stale_form" else HINTS.get(told.status)
+    parts = [
+        h.p(".problem-told", role="alert")[_LISTED.sub("\n• ", told.message)],
+        h.p(".muted")[hint] if hint else None,
+        h.div(".row")[_ways(frame, told)],
+        h.p(".faint.small")[f"Error {told.status} · request ", h.code[told.request_id]],
     ]
+    facts = {"data_part": "problem", "data_status": str(told.status)}
     if frame is not None:
-        return page(frame, title, h.section(".card.problem", data_part="problem", data_status=str(status))[told])
-    card = h.div(".card.problem", data_part="problem", data_status=str(status))[
-        h.a(".brand", href="/")[logo(), "Softprompt"], h.h1[title], told
-    ]
+        return page(frame, title, h.section(".card.problem", **facts)[parts])
+    card = h.div(".card.problem", **facts)[h.a(".brand", href="/")[logo(), "Softprompt"], h.h1[title], parts]
     return document(title, h.main("#main.sign-in")[card], version)
 
 
-def _ways(frame: Frame | None, status: int, shown: bool) -> list[h.Node]:
+def _ways(frame: Frame | None, told: Problem) -> list[h.Node]:
     """Where one can go from here, the likeliest first."""
-    if frame is None:
-        return [h.a(".button.primary", href="/")["Home"]]
-    again = h.a(".button.primary", href=frame.path)["Try again"]
-    search = h.a(".button.primary", href="/search")["Search by name"]
-    first = again if status >= 429 and shown else search if status == 404 else None
-    return [first, h.a(".button", href="/")["Home"]]
+    home = h.a(".button", href="/")["Home"]
+    if told.status == 404 and frame is not None:
+        return [h.a(".button.primary", href="/search")["Search by name"], home]
+    if told.back and (told.status >= 429 or told.code == "stale_form"):
+        return [h.a(".button.primary", href=told.back)["Try again"], home]
+    back = told.back if frame is not None and told.back != frame.path else ""
+    return [h.a(".button.primary", href=back)["Back to the page"] if back else None, home]
