@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
+import torch
 
-from softprompt.serving.threads import MainThread, spawn
+from softprompt.serving.threads import MainThread, alone, spawn
 
 
 def test_what_is_launched_runs_in_the_thread_that_waits_and_who_comes_meanwhile_gets_another() -> None:
@@ -41,3 +42,15 @@ def test_a_spawned_function_can_be_waited_for() -> None:
     done = threading.Event()
     spawn(done.set, "x").join(10)
     assert done.is_set()
+
+
+def test_a_thread_that_computes_alone_changes_no_other() -> None:
+    before, seen = torch.get_num_threads(), []
+
+    def look() -> None:
+        alone()
+        seen.append(torch.get_num_threads())
+
+    spawn(look, "reader").join(10)
+    assert seen == [1]
+    assert torch.get_num_threads() == before

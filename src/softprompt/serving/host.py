@@ -7,9 +7,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from softprompt.data.template import Template
 from softprompt.engine.loading import load_tokenizer
@@ -21,10 +22,11 @@ from softprompt.serving.meters import Meters
 from softprompt.serving.models import Load, Models, load_local, weight
 from softprompt.serving.prompts import Fetch, Prompts
 from softprompt.serving.protocol import Event, Failed, Piece, Target, Tokens, Work
-from softprompt.serving.threads import Launch, spawn
+from softprompt.serving.threads import Launch, alone, spawn
 from softprompt.serving.turns import Limits
 
 GIB = 2**30
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ class Host:
         self._settings = settings
         self._tokenizers: dict[str, Any] = {}
         self._counting = asyncio.Lock()
+        self._readers = ThreadPoolExecutor(8, thread_name_prefix="reader", initializer=alone)
         self._closing = False
 
     def preload(self) -> None:
@@ -103,7 +106,7 @@ class Host:
     async def tokenize(self, target: Target, text: str) -> Tokens:
         """The text as the target reads it, by a tokenizer of its own: those of the models belong to their threads."""
         async with self._counting:
-            return await asyncio.to_thread(self._count, target, text)
+            return await self._aside(self._count, target, text)
 
     async def status(self) -> dict[str, Any]:
         return {
@@ -126,13 +129,17 @@ class Host:
         """Let what runs come to its end; what is not done within some seconds fails."""
         self._closing = True
         await asyncio.to_thread(self._models.close, within)
+        self._readers.shutdown(wait=False)
+
+    async def _aside(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
 
     async def _handed_in(self, call: Call) -> Batcher:
         target = call.work.target
         if self._closing:
             raise Unavailable("The serving host is being stopped. Ask again in a minute.")
         if target.prompt is not None and not self._prompts.has(target.model_id, target.prompt):
-            await asyncio.to_thread(self._prompts.open, target.prompt)  # may take as long as a network takes
+            await self._aside(self._prompts.open, target.prompt)  # may take as long as a network takes
         while True:
             batcher = self._models.batcher(target.model_id)
             try:

@@ -2,7 +2,8 @@
 
 GNU OpenMP lets the threads of a team wait actively only while there are no more of them than processors. A team behind
 any other thread than the first counts one too many, sleeps between products, and takes about half as long again
-(docs/performance.md). So HTTP gets a thread of its own, and the main thread is lent to models.
+(docs/performance.md). So HTTP gets a thread of its own, the main thread is lent to models, and threads that read tuned
+prompts from storage compute alone.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ def spawn(run: Callable[[], None], name: str) -> Joinable:
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def alone() -> None:
+    """For threads beside the models: never get a team, whose threads would count as well."""
+    import torch
+    from threadpoolctl import ThreadpoolController
+
+    torch.get_num_threads()  # sets this thread's number from the environment, once; what follows stays
+    ThreadpoolController().select(user_api="openmp").limit(limits=1)
 
 
 class MainThread:

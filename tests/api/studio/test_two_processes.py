@@ -106,7 +106,7 @@ def test_two_web_processes_answer_as_one(webs: list[httpx.Client], office: Offic
         lines = stream.iter_lines()
         assert next(lines) == "retry: 1000"
         ok(webs[0].post(f"/api/runs/{run}/cancel"))
-        assert [line for line in lines if line.startswith("event")] == ["event: state", "event: end"]
+        assert [line for line in lines if line.startswith("event")] == ["event: state", "event: state", "event: end"]
     with office.unit(SYSTEM, write=False) as unit:
         row = unit.rows.get(TuningRun, run)
         assert row is not None
