@@ -15,7 +15,7 @@ Task = Literal["auto", "classification", "multilabel", "generation", "summarizat
 Method = Literal["prompt_tuning", "prefix_tuning"]
 Place = Literal["prefix", "suffix", "both"]
 Readout = Literal["auto", "off", "only"]
-Init = Literal["text", "examples", "labels", "vocabulary", "random"]
+Init = Literal["text", "examples", "labels", "vocabulary", "random", "prompt"]
 Optimizer = Literal["adamw", "adafactor"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Decoding = Literal["greedy", "sample"]
@@ -40,9 +40,12 @@ class TuneConfig:
     place: Place | None = param(None, "Vectors in front of the input, after the cue, or both; T5: in front.")
     readout: Readout = param("auto", "Label readout: beside the text path when it helps, never, or nothing but it.")
     init: Init | None = param(
-        None, "Where the vectors start: a text, solved training rows, label words, vocabulary, noise."
+        None, "Where the vectors start: a text, solved rows, label words, vocabulary, noise, a tuned prompt."
     )
     init_text: str = param("", "Text the vectors start from; empty: the task's instruction with the labels.")
+    init_prompt: str = param(
+        "", "Tuned prompt whose vectors are the start (init prompt): its folder; in the studio its id."
+    )
     readout_epochs: int = param(0, "Passes that also train vectors through the readout.", low=0, high=50)
     instruction: str = param("", "Frozen text in front of every input, kept in the tuned prompt's template.")
     template: str = param("Input: {{input}} Output: ", "How an input becomes a prompt.")

@@ -6,9 +6,13 @@ from functools import cache
 from typing import Any
 
 import pytest
+import torch
 
 from softprompt.engine.backbone import wrap
 from softprompt.engine.defaults import Recipe, resolve
+from softprompt.engine.init import initial_prompt
+from softprompt.engine.soft_prompt import SoftPrompt
+from softprompt.errors import ParameterInvalid
 from softprompt.params import TuneConfig
 from softprompt.testing.tiny import tiny_model
 
@@ -75,3 +79,28 @@ def test_the_number_of_updates_is_said_and_few_are_warned_of() -> None:
     assert "200 rows / batch 16 / accumulate 16 × 20 epochs = 20 updates of the prompt" in lab.notes
     assert any("20 updates are few" in note for note in lab.notes)
     assert not any("few" in note for note in recipe().notes)
+
+
+def test_vectors_start_from_a_tuned_prompt_and_keep_its_shape() -> None:
+    before = SoftPrompt(prefix=torch.ones(5, 32), suffix=torch.zeros(2, 32))
+    found = resolve(
+        backbone("llama"), TuneConfig(init="prompt", virtual_tokens=9), 200, LABELS, "Route it.", given=before
+    )
+    assert (found.start.place, found.start.prefix_length, found.start.suffix_length) == ("both", 5, 2)
+    assert found.schedule.learning_rate == pytest.approx(recipe(init="text").schedule.learning_rate / 3)
+    begun = initial_prompt(backbone("llama"), found.start)
+    assert begun.prefix is not None
+    assert torch.equal(begun.prefix, torch.ones(5, 32))
+    begun.prefix.zero_()
+    assert torch.equal(before.tensors()["prefix"], torch.ones(5, 32)), "the old ones stay as they are"
+
+
+def test_a_tuned_prompt_of_another_method_or_without_vectors_is_no_start() -> None:
+    shallow = SoftPrompt(prefix=torch.ones(5, 32))
+    config = TuneConfig(init="prompt", method="prefix_tuning")
+    start = resolve(backbone("llama"), config, 200, LABELS, "Route it.", given=shallow).start
+    with pytest.raises(ParameterInvalid, match="was made by prompt_tuning"):
+        initial_prompt(backbone("llama"), start)
+    empty = resolve(backbone("llama"), TuneConfig(init="prompt"), 200, LABELS, "Route it.", given=SoftPrompt()).start
+    with pytest.raises(ParameterInvalid, match="name a tuned prompt that has vectors"):
+        initial_prompt(backbone("llama"), empty)

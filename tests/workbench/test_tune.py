@@ -108,3 +108,19 @@ def test_vectors_of_a_readout_start_from_words_and_those_of_the_text_from_solved
     assert run.tuned.prompt.prefix_length > 20
     assert any(f"solved training rows: {run.tuned.prompt.prefix_length} virtual tokens" in note for note in run.notes)
     assert any("vectors trained through the readout" in note for note in run.notes)
+
+
+def test_a_run_may_start_from_a_tuned_prompt(backbone: Backbone, examples: list[Example], tmp_path: Path) -> None:
+    first = tune(examples, model=backbone, out=tmp_path / "first", config=dataclasses.replace(SMALL, readout="off"))
+    config = TuneConfig(
+        init="prompt", init_prompt=str(tmp_path / "first"), epochs=1, batch_size=8, learning_rate=1e-5, readout="off"
+    )
+    second = tune(examples, model=backbone, config=config).tuned
+    old, new = first.tuned.prompt.prefix, second.prompt.prefix
+    assert old is not None
+    assert new is not None
+    assert new.shape == old.shape
+    assert 0 < float((new - old).abs().max()) < 1e-3, "it goes on from there, in the small steps that were asked for"
+    assert second.recipe["config"]["init_prompt"] == "first", "not where it lies"
+    with pytest.raises(ParameterInvalid, match="name the tuned prompt to start from"):
+        tune(examples, model=backbone, config=TuneConfig(init="prompt"))

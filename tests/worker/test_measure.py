@@ -78,3 +78,19 @@ def test_every_run_teaches_how_fast_the_machine_is(shop: Shop) -> None:
     assert abs(speed["tokens"] - read) < 0.05 * read, "row tokens, and three vectors once an update"
     assert speed["held_seconds"] > 0
     assert speed["test_seconds"] > 0
+
+
+def test_a_run_goes_on_from_the_tuned_prompt_that_it_names(shop: Shop) -> None:
+    data = shop.lab.dataset(complaints(36))
+    first = shop.lab.run(data)
+    shop.once()
+    begun = shop.prompt(first)
+    asked = _ask(shop, data, config={"init": "prompt", "init_prompt": begun.id})
+    shop.once()
+    assert [(row.state, row.problem) for row in _measured(shop) if row.id == asked] == [("completed", None)]
+    second = shop.lab.run(data, {"init": "prompt", "init_prompt": begun.id, "place": None, "virtual_tokens": None})
+    shop.once()
+    assert shop.prompt(second).virtual_tokens == 3
+    lost = shop.lab.run(data, {"init": "prompt", "init_prompt": "gone"})
+    shop.once()
+    assert "to start from was deleted" in (shop.lab.get(TuningRun, lost).problem or {})["message"]

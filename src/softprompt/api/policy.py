@@ -169,6 +169,7 @@ editor       POST    /tuning/measure
 viewer       GET     /tuning/experiments/{experiment_id}
 editor       POST    /tuning/experiments/{experiment_id}
 editor       POST    /tuning/experiments/{experiment_id}/delete
+editor       POST    /tuning/experiments/{experiment_id}/undelete
 viewer       GET     /deployments
 viewer       GET     /deployments/new
 editor       POST    /deployments/new

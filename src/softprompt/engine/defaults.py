@@ -16,6 +16,7 @@ from softprompt.params import TuneConfig
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
+    from softprompt.engine.soft_prompt import SoftPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,13 @@ class Recipe:
 
 
 def resolve(
-    backbone: Backbone, config: TuneConfig, rows: int, labels: tuple[str, ...], text: str, examples: str = ""
+    backbone: Backbone,
+    config: TuneConfig,
+    rows: int,
+    labels: tuple[str, ...],
+    text: str,
+    examples: str = "",
+    given: SoftPrompt | None = None,
 ) -> Recipe:
     """Fill in what the person left open.
 
@@ -39,8 +46,9 @@ def resolve(
         labels: known answers (label starts).
         text: what a text start begins from.
         examples: solved training rows as they are written (example starts).
+        given: vectors that were tuned before (prompt starts).
     """
-    start = _start(backbone, config, labels, text, examples)
+    start = _start(backbone, config, labels, text, examples, given)
     pace = pace_of(start.init, causal=backbone.kind == "causal")
     schedule, notes = _schedule(backbone, config, rows, pace)
     if start.init == "examples" and config.init is None:
@@ -48,9 +56,13 @@ def resolve(
     return Recipe(schedule, start, notes)
 
 
-def _start(backbone: Backbone, config: TuneConfig, labels: tuple[str, ...], text: str, examples: str) -> Start:
+def _start(
+    backbone: Backbone, config: TuneConfig, labels: tuple[str, ...], text: str, examples: str, given: SoftPrompt | None
+) -> Start:
     count = len(backbone.tokenizer(examples, add_special_tokens=False)["input_ids"]) if examples else 0
-    shape = shape_of(config, causal=backbone.kind == "causal", labels=bool(labels), example_tokens=count)
+    lengths = (given.prefix_length, given.suffix_length) if given is not None else (0, 0)
+    causal = backbone.kind == "causal"
+    shape = shape_of(config, causal=causal, labels=bool(labels), example_tokens=count, given=lengths)
     return Start(
         method=config.method,
         place=shape.place,
@@ -60,6 +72,7 @@ def _start(backbone: Backbone, config: TuneConfig, labels: tuple[str, ...], text
         prefix_length=shape.prefix_length,
         suffix_length=shape.suffix_length,
         seed=config.seed,
+        given=given,
     )
 
 

@@ -1,4 +1,5 @@
-"""Where the vectors start: a text, solved examples, label words, vocabulary, or noise at the scale of the embeddings.
+"""Where the vectors start: a text, solved examples, label words, vocabulary, noise at the scale of the embeddings, or
+vectors that were tuned before.
 
 Source of label and vocabulary starts: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning"
 (arXiv:2104.08691), section 3.1. Solved examples: Blau et al. 2024, "Context-aware Prompt Tuning" (arXiv:2410.17222);
@@ -32,11 +33,12 @@ class Start:
     Attributes:
         method: vectors at the input, or keys and values in every layer.
         place: in front of the input, after the cue, or both.
-        init: text, examples, labels, vocabulary or random.
+        init: text, examples, labels, vocabulary, random or prompt.
         text: text to start from (init "text"), or the examples as they are written (init "examples").
         labels: label words to start from (init "labels").
         prefix_length, suffix_length: how many vectors.
         seed: of draws.
+        given: the vectors of a tuned prompt (init "prompt").
     """
 
     method: Method
@@ -47,10 +49,13 @@ class Start:
     prefix_length: int
     suffix_length: int
     seed: int
+    given: SoftPrompt | None = None
 
 
 def initial_prompt(backbone: Backbone, start: Start) -> SoftPrompt:
     """The prompt before the first update."""
+    if start.init == "prompt":
+        return _given(start)
     generator = torch.Generator().manual_seed(start.seed)
     front = 0 if start.place == "suffix" else start.prefix_length
     behind = 0 if start.place == "prefix" else start.suffix_length
@@ -65,6 +70,16 @@ def initial_prompt(backbone: Backbone, start: Start) -> SoftPrompt:
     # What stands after the cue announces the answer: label words, or the end of the text.
     suffix = _vectors(backbone, start.init, ids[-behind:], behind, generator) if behind else None
     return SoftPrompt(prefix=prefix, suffix=suffix)
+
+
+def _given(start: Start) -> SoftPrompt:
+    """A copy of vectors that were tuned before; they decide the shape, but not the method."""
+    if start.given is None or not start.given.virtual_tokens:
+        raise ParameterInvalid('init "prompt": name a tuned prompt that has vectors (--init-prompt).')
+    if (start.given.deep is not None) != (start.method == "prefix_tuning"):
+        other = "prefix_tuning" if start.given.deep is not None else "prompt_tuning"
+        raise ParameterInvalid(f"method {start.method!r}: the tuned prompt to start from was made by {other}.")
+    return start.given.detached()
 
 
 def _ids(backbone: Backbone, start: Start) -> list[int]:

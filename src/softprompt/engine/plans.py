@@ -60,7 +60,10 @@ class Pace:
 
 
 PACES = {"words": Pace(4, 250, 200, 20), "examples": Pace(16, 75, 40, 20, 1 / 3), "seq2seq": Pace(16, 400, 200, 50)}
-"""Chosen on validation rows (docs/quality.md). Examples start near an answer: larger batches, smaller, fewer steps."""
+"""Chosen on validation rows (docs/quality.md). Examples start near an answer: larger batches, smaller, fewer steps; so
+does a tuned prompt."""
+NEAR = ("examples", "prompt")
+"""Starts that are near an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,21 @@ class Shape:
         return front + (0 if self.place == "prefix" else self.suffix_length)
 
 
-def shape_of(config: TuneConfig, *, causal: bool, labels: bool, example_tokens: int) -> Shape:
+def shape_of(
+    config: TuneConfig, *, causal: bool, labels: bool, example_tokens: int, given: tuple[int, int] = (0, 0)
+) -> Shape:
     """Solved examples where a decoder-only model reads them in front and answers are known ones, else a text.
 
     Args:
         causal: whether the model is decoder-only.
         labels: whether the answers are known ones.
         example_tokens: tokens of the solved rows to start from; 0 if there is no room for them.
+        given: vectors in front and after the cue of the tuned prompt to start from, which keeps its shape.
     """
+    if config.init == "prompt":
+        front, behind = given
+        place: Place = "both" if front and behind else "suffix" if behind else "prefix"
+        return Shape(init="prompt", place=place, prefix_length=front, suffix_length=behind)
     shows = causal and labels and example_tokens > 0 and not config.init_text and config.place in (None, "prefix")
     init = config.init or ("examples" if shows else "text")
     length = example_tokens if init == "examples" else 20 if causal else 100
@@ -99,7 +109,7 @@ def shape_of(config: TuneConfig, *, causal: bool, labels: bool, example_tokens: 
 
 
 def pace_of(init: Init, *, causal: bool) -> Pace:
-    return PACES["seq2seq" if not causal else "examples" if init == "examples" else "words"]
+    return PACES["seq2seq" if not causal else "examples" if init in NEAR else "words"]
 
 
 def schedule_of(config: TuneConfig, rows: int, pace: Pace, learning_rate: float) -> Schedule:

@@ -21,7 +21,7 @@ from softprompt.errors import NotFound, SoftpromptError
 from softprompt.jobs import workers
 from softprompt.params import Task, TuneConfig
 from softprompt.storage.artifacts import ArtifactStore
-from softprompt.storage.tables import Dataset, Project
+from softprompt.storage.tables import Dataset, Project, TunedPrompt
 from softprompt.storage.work import Job, Measurement
 from softprompt.studio import counting, foundation_models, measurements, outlook_words, runs
 from softprompt.studio.access import Unit
@@ -40,6 +40,7 @@ class Known:
     Attributes:
         name: the run will have.
         measured: of the model, the newest first.
+        begun: the tuned prompt that vectors start from.
         waiting: a measurement that is on its way.
         queue: runs and evaluations that wait or are at work.
     """
@@ -52,6 +53,7 @@ class Known:
     held: Dataset | None = None
     test: Dataset | None = None
     measured: Sequence[Measurement] = ()
+    begun: TunedPrompt | None = None
     waiting: Waiting | None = None
     workers: int = 0
     queue: int = 0
@@ -111,9 +113,16 @@ def ask(unit: Unit, project: Project, plan: Plan, problems: Sequence[str] = ()) 
         test=dataset(plan.test_dataset_id),
         measured=measurements.of_model(unit, model.id) if model else (),
         waiting=measurements.pending(unit, project, model.id) if model else None,
+        begun=_begun(unit, project, plan),
         workers=len(workers.present(unit.rows)),
         queue=unit.rows.count(Job, state=["queued", "running"], kind=["tune", "evaluate"]),
     )
+
+
+def _begun(unit: Unit, project: Project, plan: Plan) -> TunedPrompt | None:
+    key = plan.config.get("init_prompt") if plan.config.get("init") == "prompt" else None
+    found = unit.rows.get(TunedPrompt, key) if key else None
+    return found if found is not None and found.project_id == project.id else None
 
 
 def look(store: ArtifactStore, known: Known) -> Outlook:
@@ -157,7 +166,8 @@ class _Look:
         self._read()
         labels = tuple(sorted({row.output for row in self.rows})) if self.task in LABEL_TASKS else ()
         examples, counted = self._examples(labels)
-        shape = shape_of(self.config, causal=self.causal, labels=bool(labels), example_tokens=counted)
+        given = self._given()
+        shape = shape_of(self.config, causal=self.causal, labels=bool(labels), example_tokens=counted, given=given)
         pace = pace_of(shape.init, causal=self.causal)
         rms, usual, why = self._rate(pace)
         rate = self.config.learning_rate or usual
@@ -242,6 +252,12 @@ class _Look:
         text = solved_rows(self.rows, labels, template, self.config.seed, room, count, asked=asked)
         return text, count(text) if text else 0
 
+    def _given(self) -> tuple[int, int]:
+        """Vectors in front and after the cue of the tuned prompt to start from."""
+        tensors = (self.known.begun.card.get("tensors") or {}) if self.known.begun else {}
+        deep, front, behind = (tensors.get(name) for name in ("deep", "prefix", "suffix"))
+        return int(deep[3]) if deep else int(front[0]) if front else 0, int(behind[0]) if behind else 0
+
     # --- what follows -------------------------------------------------------------------------------------------------
     def _rate(self, pace: Pace) -> tuple[float | None, float | None, str]:
         """Scale of the embeddings, the learning rate that would be taken, and why; None where only the run can know."""
@@ -249,7 +265,7 @@ class _Look:
         card, part, lower = self.model.card, rate_share(self.config, pace), ""
         if part < 1:
             deep = self.config.method == "prefix_tuning"
-            lower = f", a third of it: {'every layer moves' if deep else 'solved rows start near an answer'}"
+            lower = f", a third of it: {'every layer moves' if deep else 'the start is near an answer'}"
         if card is not None and card.learning_rate is not None:
             return rms, card.learning_rate * part, f"suits {self.model.label}{lower}"
         if not self.causal:
@@ -275,7 +291,7 @@ class _Look:
         )
 
     def _start_text(self, shape: Shape, labels: tuple[str, ...], examples: str) -> str:
-        if self.config.readout == "only" or shape.init in ("vocabulary", "random"):
+        if self.config.readout == "only" or shape.init in ("vocabulary", "random", "prompt"):
             return ""
         if shape.init == "examples":
             return examples

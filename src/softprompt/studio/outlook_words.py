@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from softprompt.engine import plans
 from softprompt.engine.plans import Pace, Shape, schedule_of
 from softprompt.params import Task, TuneConfig
 from softprompt.studio import runs
@@ -183,11 +184,14 @@ def defaults(facts: Facts) -> dict[str, Default]:
         free: Any = {name: None}
         return str(getattr(schedule_of(replace(facts.config, **free), rows, facts.pace, 0.0), name))
 
-    calm = "solved rows start near an answer: large, calm steps"
+    near = facts.shape.init in plans.NEAR
+    calm = f"{'solved rows start' if solved else 'a tuned prompt starts'} near an answer: large, calm steps"
     small = "small batches make many updates" if causal else "IBM’s"
     enough = f"to reach about {facts.pace.updates} updates with {rows:,} rows"
     rate = "" if facts.usual_rate is None else f"{facts.usual_rate:.3g}"
     length, why = ("20", "enough for an instruction") if causal else ("100", "IBM’s")
+    if facts.shape.init == "prompt":
+        length, why = str(facts.shape.prefix_length), "as many as the tuned prompt has"
     if solved:
         length, why = (
             str(facts.shape.prefix_length) if facts.config.virtual_tokens is None else "",
@@ -196,7 +200,7 @@ def defaults(facts: Facts) -> dict[str, Default]:
     longest = f"the longest row here has {facts.lengths.longest:,}" if facts.lengths else "IBM’s"
     answer = max(facts.lengths.targets, default=0) if facts.lengths else 0
     return {
-        "batch_size": Default(taken("batch_size"), calm if solved else small),
+        "batch_size": Default(taken("batch_size"), calm if near else small),
         "epochs": Default(taken("epochs"), enough),
         "accumulate": Default(taken("accumulate"), enough),
         "learning_rate": Default(rate, facts.why_rate),

@@ -224,6 +224,7 @@ def _check_config(unit: Unit, project: Project, plan: Plan) -> None:
     try:
         config = TuneConfig(**plan.config)
         Template(config.template, config.instruction)
+        _check_start(unit, project, plan, config)
     except TypeError as error:
         raise ParameterInvalid(f"A parameter has a value of another kind: {error}.") from error
     except TemplateInvalid as error:
@@ -232,6 +233,20 @@ def _check_config(unit: Unit, project: Project, plan: Plan) -> None:
         raise ParameterInvalid('validation: use {"share": 0.2} or {"dataset_id": ID}.')
     if "share" in plan.validation:
         datasets.check_share(plan.validation["share"])
+
+
+def _check_start(unit: Unit, project: Project, plan: Plan, config: TuneConfig) -> None:
+    """A tuned prompt to start from has to be of the project and of the model."""
+    if config.init != "prompt":
+        return
+    found = unit.rows.get(TunedPrompt, config.init_prompt) if config.init_prompt else None
+    if found is None or found.project_id != project.id:
+        raise ParameterInvalid(f"init_prompt: {config.init_prompt[:60]!r} is no tuned prompt of this project.")
+    model = foundation_models.find(unit.rows, plan.model_id).id
+    if found.model_id != model:
+        raise ParameterInvalid(f"init_prompt: {found.name!r} was tuned for {found.model_id}, this run is for {model}.")
+    if not found.virtual_tokens:
+        raise ParameterInvalid(f"init_prompt: {found.name!r} has no vectors, only a label readout. Choose another one.")
 
 
 def _check_data(unit: Unit, project: Project, plan: Plan) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import htpy as h
 
-from softprompt.storage.tables import Dataset
+from softprompt.storage.tables import Dataset, TunedPrompt
 from softprompt.studio.foundation_models import Model
 from softprompt.studio.outlook import Outlook
 from softprompt.studio.outlook_words import TASK_WORDS
@@ -57,6 +57,7 @@ STARTS = (
     Tile("labels", "Labels", "The words of the labels."),
     Tile("vocabulary", "Vocabulary", "Common tokens of the model, drawn by the seed."),
     Tile("random", "Random", "Noise at the scale of the model’s embeddings; learns slowest."),
+    Tile("prompt", "A tuned prompt", "Vectors of an earlier run, tuned further: on better data, or more slowly."),
 )
 
 
@@ -65,7 +66,7 @@ def tiles(name: str, legend: str, choices: Sequence[Tile], filled: Filled, *, he
     chosen = filled.get(name) or choices[0].value
     return h.fieldset(".stack.tight", id=f"field-{name}", data_differs="" if name in filled.before else None)[
         h.legend[legend],
-        h.div(".tiles.small")[
+        h.div(".picks.small")[
             [
                 h.label(".choice")[
                     h.input(type="radio", name=name, value=tile.value, checked=tile.value == chosen),
@@ -89,7 +90,7 @@ def models(found: Sequence[Model], filled: Filled) -> h.Element:
     open_rest = not here or any(model.id == chosen for model in rest)
     return h.fieldset(".card.stack.tight", id="field-model", data_differs="" if "model" in filled.before else None)[
         h.legend[h.h2["Foundation model"]],
-        h.div(".tiles")[[_model(model, chosen) for model in here]] if here else h.p(".muted")[
+        h.div(".picks")[[_model(model, chosen) for model in here]] if here else h.p(".muted")[
             "No model that can be tuned lies on this machine yet. Choose one below; the worker fetches it."
         ],
         told("model", filled),
@@ -99,7 +100,7 @@ def models(found: Sequence[Model], filled: Filled) -> h.Element:
                 ".js-only", type="search", placeholder="Narrow the list", aria_label="Narrow the list of models",
                 data_part="narrow",
             ),
-            h.div(".tiles")[[_model(model, chosen) for model in rest]],
+            h.div(".picks")[[_model(model, chosen) for model in rest]],
         ] if rest else None,
     ]  # fmt: skip
 
@@ -126,13 +127,21 @@ def _model(model: Model, chosen: str) -> h.Element:
     ]
 
 
-def start(filled: Filled, outlook: Outlook | None) -> h.Element:
+def start(filled: Filled, prompts: Sequence[TunedPrompt], outlook: Outlook | None) -> h.Element:
     """Where vectors begin, with the text and its tokens."""
+    options = [(p.id, f"{p.name} · {p.virtual_tokens:,} vectors · {p.model_id.split('/')[-1]}") for p in prompts]
     return h.section(".card.stack.tight.starts")[
         h.h2["Initialise the prompt"],
         tiles("init", "Vectors start from", STARTS, filled),
         h.div(".start-text")[
             text("init_text", "Text to start from", filled, rows=3, placeholder="Classify the following complaint …")
+        ],
+        h.div(".start-prompt")[
+            _select("init_prompt", "Tuned prompt to start from", [("", "Choose one"), *options], filled)
+            if options
+            else h.p(".muted.small", id="field-init_prompt")[
+                "There is no tuned prompt with vectors in this project yet."
+            ]
         ],
         start_shown(outlook),
     ]
@@ -149,6 +158,9 @@ def _start_shown(outlook: Outlook | None) -> h.Node:
     if outlook.size.schedule is None:
         return h.p(".muted.small")["A label readout alone trains no vectors."]
     shape = outlook.size.shape
+    if shape.init == "prompt":
+        begun = outlook.known.begun
+        return h.p(".muted.small")[f"{shape.virtual_tokens:,} vectors of {begun.name}."] if begun else None
     if not outlook.start_text:
         return h.p(".muted.small")[f"{shape.virtual_tokens} vectors, drawn by the seed."]
     if outlook.start_tokens is None:

@@ -178,7 +178,7 @@ def told(name: str, filled: Filled, words: h.Node = None) -> h.Element:
     """What follows for a field: an error, what it said in the earlier run, what is taken if it stays open."""
     wrong = [remark.text for remark in filled.remarks if remark.kind == "error" and remark.field == name]
     default = filled.defaults.get(name)
-    return h.p(".told", id=f"told-{name}", data_live="", data_value=default.value if default else None)[
+    return h.p(".follows", id=f"told-{name}", data_live="", data_value=default.value if default else None)[
         h.strong(".wrong")[wrong[0]] if wrong else None,
         _differs(name, filled),
         None if default is None else h.span[_open(default, filled.get(name))],

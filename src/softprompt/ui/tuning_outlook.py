@@ -18,7 +18,8 @@ _NAMES: Mapping[str, str] = {
     **{name: words for name, (words, _) in CHOICES.items()},
     "experiment": "Name", "model": "Foundation model", "dataset": "Training data", "validation": "Validation rows",
     "share": "Share of the rows", "test": "Test rows", "task": "Task", "readout": "How it answers", "init": "Start",
-    "init_text": "Text to start from", "instruction": "Instruction", "template": "Template",
+    "init_text": "Text to start from", "init_prompt": "Tuned prompt to start from",
+    "instruction": "Instruction", "template": "Template",
 }  # fmt: skip
 
 
@@ -37,7 +38,6 @@ def panel(outlook: Outlook | None, filled: Filled, names: Mapping[str, str]) -> 
         h.div(".row.end")[
             h.button(".button.primary", name="do", value="start")["Start tuning"],
             h.button(".button", formaction="/tuning/check", formnovalidate="", data_part="check")["Check"],
-            h.a(".button.quiet", href="/tuning")["Not now"],
         ],
     ]
 

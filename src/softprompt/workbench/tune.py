@@ -231,6 +231,10 @@ class _Job:
         seen, held = (self.train, self.held) if self.held else split(self.train, 0.2, self.config.seed, task=self.task)
         # A few words are enough to move hidden states; solved rows would only lengthen what every pass reads.
         start = self.resolved(backbone, seen, "text").start
+        if start.init == "prompt":
+            start = replace(
+                start, init="text", text=self.default_instruction(), prefix_length=start.prefix_length or 20
+            )
         vectors = initial_prompt(backbone, replace(start, method="prompt_tuning", place="prefix"))
         plan = readout_tune.Plan(
             epochs=self.config.readout_epochs,
@@ -263,7 +267,16 @@ class _Job:
         """The numbers of a run on `rows`; `init` is the start where the person left it open."""
         config = replace(self.config, init=self.config.init or init)
         examples = self.examples_text(backbone, rows) if config.init in (None, "examples") else ""
-        return resolve(backbone, config, len(rows), self.labels, self.default_instruction(), examples)
+        given = self.given(backbone)
+        return resolve(backbone, config, len(rows), self.labels, self.default_instruction(), examples, given)
+
+    def given(self, backbone: Backbone) -> SoftPrompt | None:
+        """The vectors of the tuned prompt that this one starts from; refused if they belong to another model."""
+        if self.config.init != "prompt":
+            return None
+        if not self.config.init_prompt:
+            raise ParameterInvalid('init "prompt": name the tuned prompt to start from (--init-prompt FOLDER).')
+        return TunedPrompt.load(self.config.init_prompt, backbone=backbone).prompt
 
     def examples_text(self, backbone: Backbone, rows: Sequence[Example]) -> str:
         """Solved training rows for the vectors to start from; empty if the room is too small for every answer."""
@@ -308,7 +321,9 @@ class _Job:
 
     def recipe_record(self) -> dict[str, Any]:
         chosen = {"chosen": asdict(self.recipe.schedule)} if self.recipe else {}
-        return {"config": asdict(self.config), **chosen, "notes": list(self.notes)}
+        config = asdict(self.config)
+        config["init_prompt"] = Path(self.config.init_prompt).name  # a folder of this machine says nothing elsewhere
+        return {"config": config, **chosen, "notes": list(self.notes)}
 
     def data_record(self) -> dict[str, Any]:
         return {"sha256": content_hash(self.train), "rows": len(self.train), "validation_rows": len(self.held)}
@@ -363,6 +378,8 @@ class _Job:
         """Digest of everything that decides where the run ends."""
         config = {k: v for k, v in asdict(self.config).items() if k not in ("checkpoint_seconds", "readout")}
         config["precision"] = decided(self.config.precision, backbone.device)
+        if (given := self.given(backbone)) is not None:  # what stands in the folder counts, not where it lies
+            config["init_prompt"] = [hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in given.tensors().values()]
         parts = [base_of(backbone).fingerprint, content_hash(self.train), content_hash(self.held), config]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -96,6 +96,7 @@ class Preparer:
             train = _dataset(rows, run.dataset_id, "training")
             held = _dataset(rows, held_id, "validation") if held_id else None
             test = _dataset(rows, run.test_dataset_id, "test") if run.test_dataset_id else None
+            begun = _prompt(rows, run.config)
         called = {model: run.model_id}
         out = place / "tuned"
         share = run.validation.get("share")
@@ -106,7 +107,7 @@ class Preparer:
             name=run.name,
             train=self._bring(train, place / "train", called),
             out=str(out),
-            config=run.config,
+            config=self._config(run.config, begun, called),
             validation=self._bring(held, place / "validation", called) if held else share and float(share),
             test=self._bring(test, place / "test", called) if test else None,
         )
@@ -149,6 +150,7 @@ class Preparer:
             model = _model(rows, wanted.model_id)
             train = _dataset(rows, wanted.dataset_id, "training")
             test = _dataset(rows, test_id, "test") if test_id else None
+            begun = _prompt(rows, settings)
         called = {model: wanted.model_id}
         task = MeasureTask(
             model_id=wanted.model_id,
@@ -157,7 +159,7 @@ class Preparer:
             train=self._bring(train, place / "train", called),
             validation=bool(settings.pop("validation", False)),
             test=self._bring(test, place / "test", called) if test else None,
-            config=settings,
+            config=self._config(settings, begun, called),
         )
         return Prepared(task, place / "speed", None, called)
 
@@ -170,6 +172,14 @@ class Preparer:
         folder = str(self.store.folder(prompts[method].key).absolute())
         called[folder] = prompts[method].name
         return folder
+
+    def _config(self, config: dict[str, Any], begun: TunedPrompt | None, called: dict[str, str]) -> dict[str, Any]:
+        """The settings, with the tuned prompt that the vectors start from as a folder here."""
+        if begun is None:
+            return config
+        folder = str(self.store.folder(begun.key).absolute())
+        called[folder] = begun.name
+        return {**config, "init_prompt": folder}
 
     def _bring(self, dataset: Dataset, folder: Path, called: dict[str, str]) -> str:
         """The dataset's file in this attempt's own folder, since what the store gives may be replaced at any time."""
@@ -195,4 +205,14 @@ def _dataset(rows: Rows, dataset_id: str, role: str) -> Dataset:
     found = rows.get(Dataset, dataset_id)
     if found is None or found.key is None:
         raise NotFound(f"The {role} dataset {dataset_id!r} was deleted. Start the run again with another one.")
+    return found
+
+
+def _prompt(rows: Rows, config: dict[str, Any]) -> TunedPrompt | None:
+    """The tuned prompt that a run starts from."""
+    if config.get("init") != "prompt":
+        return None
+    found = rows.get(TunedPrompt, config.get("init_prompt", ""))
+    if found is None:
+        raise NotFound("The tuned prompt to start from was deleted. Start the run again with another one.")
     return found

@@ -15,7 +15,7 @@ import pytest
 
 from softprompt.jobs.queue import Queue
 from softprompt.params import TuneConfig
-from softprompt.storage.tables import TuningExperiment, TuningRun
+from softprompt.storage.tables import TunedPrompt, TuningExperiment, TuningRun
 from softprompt.storage.types import now
 from softprompt.storage.work import Measurement
 from softprompt.studio.access import SYSTEM
@@ -97,7 +97,7 @@ def test_the_form_begins_with_what_is_there(browser: httpx.Client, filled: dict[
 
 def test_every_parameter_is_there_with_its_range_and_a_label(browser: httpx.Client, filled: dict[str, Any]) -> None:
     page = browser.get("/tuning/new").text
-    for name in (item.name for item in fields(TuneConfig)):
+    for name in (item.name for item in fields(TuneConfig) if item.name != "init_prompt"):
         assert re.search(rf'name="{name}"', page), name
     assert re.search(r'name="epochs"[^>]*min="1"[^>]*max="50"', page)
     assert "0.00001 – 0.5" in page
@@ -283,7 +283,7 @@ def test_an_experiment_shows_its_runs_is_renamed_and_deleted(
     page = browser.get(here)
     assert "2 runs" in page.text
     assert "epochs 5" in words(page)
-    assert page.text.count('name="run"') == 2
+    assert page.text.count('name="runs"') == 2
     assert "can be deleted when none of its runs" in page.text
     saved = post(
         here, {"name": "Complaints", "description": "<b>Who</b>", "revision": str(experiment.revision)}, page=here
@@ -297,6 +297,9 @@ def test_an_experiment_shows_its_runs_is_renamed_and_deleted(
     gone = post(f"{here}/delete", page=here)
     assert "Complaints was deleted." in gone.text
     assert "No experiment yet" in gone.text
+    back = post(f"{here}/undelete")
+    assert back.url.path == here
+    assert "2 runs" in back.text, "its runs come back with it"
 
 
 def test_who_may_only_look_starts_nothing(studio: LiveStudio, filled: dict[str, Any]) -> None:
@@ -315,3 +318,28 @@ def test_names_of_people_are_plain_text(browser: httpx.Client, post: Post, fille
     for path in ("/tuning", "/tuning/new"):
         assert "<img" not in browser.get(path).text
     assert "<img" not in post("/tuning/check", {**filled, "experiment": evil, "init_text": evil, "init": "text"}).text
+
+
+def test_vectors_may_start_from_a_tuned_prompt_of_the_same_model(
+    studio: LiveStudio, browser: httpx.Client, post: Post, filled: dict[str, Any]
+) -> None:
+    assert "There is no tuned prompt with vectors in this project yet." in words(browser.get("/tuning/new"))
+    with studio.office.unit(SYSTEM) as unit:
+        kept = {"key": "prompts/a", "virtual_tokens": 7, "card": {"tensors": {"prefix": [5, 32], "suffix": [2, 32]}}}
+        own = TunedPrompt(project_id=studio.project.id, name="Routing (1)", model_id=MODEL, **kept)
+        other = TunedPrompt(project_id=studio.project.id, name="Titles (1)", model_id="google/flan-t5-xl", **kept)
+        bare = TunedPrompt(project_id=studio.project.id, name="Read (1)", model_id=MODEL, key="prompts/b")
+        for row in (own, other, bare):
+            unit.rows.add(row)
+        ids = {row.name: row.id for row in (own, other, bare)}
+    page = browser.get("/tuning/new").text
+    assert "Routing (1) · 7 vectors" in page
+    assert "Read (1)" not in page
+    asked = {**filled, "init": "prompt", "init_prompt": ids["Routing (1)"]}
+    answer = post("/tuning/check", asked)
+    assert "7 virtual tokens" in told(answer)
+    assert "7 vectors of Routing (1)." in words(answer)
+    assert "was tuned for google/flan-t5-xl" in told(post("/tuning/check", {**asked, "init_prompt": ids["Titles (1)"]}))
+    assert "only a label readout" in told(post("/tuning/check", {**asked, "init_prompt": ids["Read (1)"]}))
+    assert "is no tuned prompt of this project" in told(post("/tuning/check", {**filled, "init": "prompt"}))
+    assert post("/tuning/new", asked).url.path.startswith("/tuning/runs/")

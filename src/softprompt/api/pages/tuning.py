@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -11,9 +10,9 @@ from starlette.concurrency import run_in_threadpool
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.pages import tuning_form
 from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, project_of, text_of
-from softprompt.errors import NotFound, ParameterInvalid, SoftpromptError
-from softprompt.storage.tables import Dataset, TuningExperiment, TuningRun
-from softprompt.studio import experiments, foundation_models, measurements, outlook, runs
+from softprompt.errors import InUse, ParameterInvalid, SoftpromptError
+from softprompt.storage.tables import Dataset, TunedPrompt, TuningExperiment, TuningRun
+from softprompt.studio import experiments, foundation_models, measurements, outlook, runs, tuned_prompts
 from softprompt.studio.access import RANKS, Unit
 from softprompt.studio.outlook import Outlook
 from softprompt.studio.runs import Plan
@@ -55,9 +54,15 @@ def show_experiments(
             first=cursor is None,
             editor=_may_start(unit),
             problem=problem,
-            removed=removed[:200],
+            removed=_removed(unit, removed),
         )
     return page_answer(request, text, status)
+
+
+def _removed(unit: Unit, experiment_id: str) -> TuningExperiment | None:
+    """What was deleted just now, to be undone."""
+    found = unit.rows.get(TuningExperiment, experiment_id, deleted=True) if experiment_id else None
+    return found if found is not None and found.deleted_at is not None and unit.role_in(found) else None
 
 
 def _may_start(unit: Unit) -> bool:
@@ -117,19 +122,19 @@ async def change_experiment(request: Request, experiment_id: str) -> Response:
 async def delete_experiment(request: Request, experiment_id: str) -> Response:
     await form_of(request)
 
-    def remove(unit: Unit) -> str:
-        name = experiments.get(unit, experiment_id).name
-        experiments.delete(unit, experiment_id)
-        return name
-
     try:
-        name = await in_unit(request, remove)
-    except NotFound:
-        raise
-    except SoftpromptError as error:
+        await in_unit(request, lambda unit: experiments.delete(unit, experiment_id))
+    except InUse as error:
         told, status = str(error), error.status
         return await run_in_threadpool(lambda: _experiment(request, experiment_id, problem=told, status=status))
-    return go(f"/tuning?{urlencode({'removed': name})}")
+    return go(f"/tuning?removed={experiment_id}")
+
+
+@router.post("/tuning/experiments/{experiment_id}/undelete")
+async def undelete_experiment(request: Request, experiment_id: str) -> Response:
+    await form_of(request)
+    await in_unit(request, lambda unit: experiments.bring_back(unit, experiment_id))
+    return go(f"/tuning/experiments/{experiment_id}")
 
 
 # --- a new run --------------------------------------------------------------------------------------------------------
@@ -178,6 +183,12 @@ def _ready(unit: Unit) -> list[Dataset]:
     return list(unit.rows.page(Dataset, containers=unit.visible(), state="ready", limit=200).items)
 
 
+def _startable(unit: Unit) -> list[TunedPrompt]:
+    """Tuned prompts that a run may start from, the newest first."""
+    found = tuned_prompts.page(unit, project_id=project_of(unit).id, limit=200).items
+    return [prompt for prompt in found if prompt.virtual_tokens]
+
+
 def _before(unit: Unit, run_id: str) -> dict[str, str]:
     run = runs.get(unit, run_id)
     return tuning_form.as_before(run, experiments.get(unit, run.experiment_id).name)
@@ -202,6 +213,7 @@ def _form(
             experiments=[
                 each.name for each in unit.rows.page(TuningExperiment, containers=unit.visible(), limit=100).items
             ],
+            prompts=_startable(unit),
             again=earlier.id if earlier else "",
         )
         text = form_page.new_run(frame_of(request, unit), desk, filled, found, problem)

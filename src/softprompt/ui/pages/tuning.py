@@ -12,7 +12,7 @@ from softprompt.storage.rows import Page
 from softprompt.storage.tables import TuningExperiment, TuningRun
 from softprompt.studio import experiments
 from softprompt.studio.experiments import Listed
-from softprompt.ui.components import badge, button, confirm, empty, field, lasting, meter, notice, select, table, when
+from softprompt.ui.components import action, badge, button, empty, field, lasting, meter, notice, select, table, when
 from softprompt.ui.layout import Frame, csrf_field, page
 
 STATES = tuple(State)
@@ -30,20 +30,20 @@ def listing(
     first: bool,
     editor: bool,
     problem: str = "",
-    removed: str = "",
+    removed: TuningExperiment | None = None,
 ) -> str:
     """All experiments.
 
     Args:
         first: whether this is the first page of the list.
         editor: whether whoever looks may start runs.
-        removed: name of an experiment that was deleted just now.
+        removed: an experiment that was deleted just now.
     """
     lead = "Each experiment holds the runs of one idea; each run learns a soft prompt for a frozen model."
     fresh = button("New experiment", "/tuning/new", primary=True) if editor else None
     told = [
         notice("error", "That did not work.", h.span(".told")[problem]) if problem else None,
-        notice("note", f"{removed} was deleted.", " Its tuned prompts stay.") if removed else None,
+        _removed(frame, removed) if removed else None,
     ]
     if not shown and not (search or state):
         words = "A run learns vectors for a frozen model from your examples: minutes on a laptop."
@@ -58,6 +58,13 @@ def listing(
     busy = any(each.counts.get("running") or each.counts.get("queued") for each in shown)
     links = [h.a(".button", href="/tuning/evaluations")["Evaluations"], fresh]
     return page(frame, "Tuning Studio", told, content, lead=lead, actions=links, refresh=15 if busy else None)
+
+
+def _removed(frame: Frame, removed: TuningExperiment) -> h.Element:
+    undo = action(frame, "Undo", f"/tuning/experiments/{removed.id}/undelete", style="small")
+    return notice(
+        "note", f"{removed.name} was deleted.", h.p["Its tuned prompts stay, and so does what is deployed."], undo
+    )
 
 
 def _count(total: int) -> h.Element:
@@ -186,7 +193,7 @@ def _run(run: TuningRun) -> list[h.Node]:
     done, all_of = run.progress.get("update", 0), run.progress.get("updates", 0)
     live = run.state == "running" and all_of
     return [
-        h.input(type="checkbox", name="run", value=run.id, aria_label=f"Compare {run.name}"),
+        h.input(type="checkbox", name="runs", value=run.id, aria_label=f"Compare {run.name}"),
         h.a(".strong", href=f"/tuning/runs/{run.id}")[run.name],
         [badge(run.state), h.div(".sub")[meter(done / all_of, run.name), f"{done:,} of {all_of:,}"] if live else None],
         run.model_id.split("/")[-1],
@@ -240,13 +247,10 @@ def _edit(frame: Frame, found: TuningExperiment, counts: Mapping[str, int]) -> h
     remove = (
         h.p(".small.muted")["It can be deleted when none of its runs waits or is at work."]
         if busy
-        else confirm(
-            frame,
-            "Delete this experiment",
-            f"{found.name} and its {sum(counts.values()):,} runs go. Tuned prompts stay, and so does what is deployed.",
-            f"{where}/delete",
-            yes="Delete it",
-        )
+        else h.div(".row")[
+            action(frame, "Delete this experiment", f"{where}/delete", style="danger"),
+            h.span(".small.muted")["With its runs; tuned prompts and what is deployed stay. It can be undone."],
+        ]
     )
     return h.details(".card")[
         h.summary["Name and description"],

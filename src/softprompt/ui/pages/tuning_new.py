@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import htpy as h
 
-from softprompt.storage.tables import Dataset
+from softprompt.storage.tables import Dataset, TunedPrompt
 from softprompt.studio.foundation_models import Model
 from softprompt.studio.outlook import Outlook
 from softprompt.studio.outlook_words import TASK_WORDS
@@ -27,12 +27,14 @@ class Desk:
     Attributes:
         datasets: ready ones, the newest first.
         experiments: names that are there.
+        prompts: tuned ones that have vectors to start from.
         again: id of the run that is tuned again.
     """
 
     datasets: Sequence[Dataset]
     models: Sequence[Model]
     experiments: Sequence[str]
+    prompts: Sequence[TunedPrompt] = ()
     again: str = ""
 
 
@@ -53,7 +55,7 @@ def new_run(frame: Frame, desk: Desk, filled: Filled, outlook: Outlook | None = 
             choices.models(desk.models, filled),
             choices.data(desk.datasets, filled, outlook),
             _task(filled, outlook),
-            choices.start(filled, outlook),
+            choices.start(filled, desk.prompts, outlook),
             _numbers(filled),
         ],
         panel(outlook, filled, names),
