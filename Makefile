@@ -12,10 +12,10 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo studio test check bench docs clean
+.PHONY: help install demo studio test check bench docs screenshots clean
 
 help:
-	@echo "make install | demo | studio | test | check | bench | docs | clean"
+	@echo "make install | demo | studio | test | check | bench | docs | screenshots | clean"
 
 install: $(STAMP)
 
@@ -42,14 +42,20 @@ check: install
 	$(BIN)/lint-imports
 
 test: check
-	$(PYTEST) tests --ignore=tests/flows
+	$(PYTEST) tests --ignore=tests/flows --ignore=tests/browser
 	$(PYTEST) tests/flows
+	@$(BIN)/python scripts/browser.py > /dev/null
+	$(PYTEST) tests/browser
 
 bench: install
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 docs: install
 	@for file in scripts/docs_*.py; do test ! -e "$$file" || $(BIN)/python "$$file" || exit 1; done
+
+screenshots: install
+	@$(BIN)/python scripts/browser.py > /dev/null
+	$(BIN)/python scripts/screenshots.py
 
 clean:
 	rm -rf build dist out demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
