@@ -220,7 +220,7 @@ def test_no_rule_is_written_twice() -> None:
 
 def test_every_parameter_of_a_route_has_a_value_here(zoo: Zoo) -> None:
     unknown = {field for route in GUARDED for field in route.fields} - set(zoo.ids)
-    assert unknown <= {"attachment_id", "asset_type", "path"}
+    assert unknown <= {"attachment_id", "asset_type", "path", "token"}
 
 
 def test_nobody_gets_nothing(zoo: Zoo) -> None:

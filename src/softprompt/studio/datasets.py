@@ -36,7 +36,7 @@ from softprompt.storage.rows import Page
 from softprompt.storage.tables import Dataset, Evaluation, Project, TuningRun
 from softprompt.studio.access import Unit, check_revision
 from softprompt.studio.datasets_index import RowIndex, build, open_index
-from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
+from softprompt.studio.names import changes, clean_name, clean_tags, clean_text, free_name
 from softprompt.studio.secrets import digest, new_secret
 
 NAMED = 20
@@ -214,6 +214,21 @@ def restore(unit: Unit, dataset_id: str) -> Dataset:
     dataset = unit.rows.add(Dataset(**values, version=version, created_by=unit.actor.user_id))
     unit.log("restore", dataset, name=dataset.name, version=version, from_version=old.version)
     return dataset
+
+
+def split_of(whole: Dataset) -> str:
+    """How the description of its parts begins."""
+    return f"Split of {whole.name},"
+
+
+def name_of_part(unit: Unit, whole: Dataset, part: str) -> str:
+    """What a part of a split is called: never the name of something that is no part of the same dataset."""
+
+    def taken(name: str) -> bool:
+        there: dict[str, Any] = {"project_id": whole.project_id, "name": name, "sort": "-version", "limit": 1}
+        return any(not each.description.startswith(split_of(whole)) for each in unit.rows.all(Dataset, **there))
+
+    return free_name(f"{whole.name[:180]} {part}", taken)
 
 
 def versions(unit: Unit, dataset_id: str) -> list[Dataset]:

@@ -6,7 +6,7 @@ Work is bounded by the page, not by the file: what cannot be counted quickly is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
 from typing import Any, Literal
@@ -33,7 +33,7 @@ class Wanted:
         label: one label that the output holds.
         output: the whole output.
         over: with the finding `long`, tokens above which an input is too long.
-        first: number of the first row; counts only where nothing else is asked for.
+        start: of the first row that is wanted, among those that fit.
     """
 
     search: str = ""
@@ -62,7 +62,7 @@ class Found:
     rows: Sequence[Row]
     total: int
     exact: bool = True
-    refused: Mapping[int, Sequence[Mark]] = ()  # type: ignore[assignment]
+    refused: Mapping[int, Sequence[Mark]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,12 @@ def test_a_split_makes_three_datasets(browser: httpx.Client, post: Post) -> None
     assert made.status_code == 200
     assert "Whole train 28" in plain(made.text).replace("train train", "train")
     assert "Tune with these" in made.text
+    again = post(f"{path}/split", {"validation": "10", "test": "20", "seed": "8"}, page=f"{path}/split")
+    assert "Whole train 28" in plain(again.text).replace("train train", "train"), "another version of the same parts"
+    post("/data", {"pasted": ROWS, "name": "Mine test"}, page="/data")
+    mine = post("/data", {"pasted": ROWS + "\n" + ROWS.replace("Row", "Line"), "name": "Mine"}, page="/data").url.path
+    other = post(f"{mine}/split", {"validation": "0", "test": "20"}, page=f"{mine}/split")
+    assert "Mine test 2" in other.text, "what another person calls by that name is left alone"
     refused = post(f"{path}/split", {"validation": "80", "test": "80"}, page=f"{path}/split")
     assert refused.status_code == 400
     assert "leave -60 for training" in refused.text

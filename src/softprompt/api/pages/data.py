@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
@@ -118,7 +119,8 @@ async def _written(sent: object, pasted: str, path: Path) -> str:
 
 @router.get("/data/new")
 def show_new(request: Request) -> Response:
-    with unit_of(request, write=False, need="viewer") as unit:
+    with unit_of(request, write=False) as unit:
+        unit.require(project_of(unit))
         return page_answer(request, data_edit.new(frame_of(request, unit)))
 
 
@@ -178,12 +180,12 @@ def show_dataset(
     if index is None:
         measured = Measured(models=models, model="", limit=cut, lengths=None)
         nothing = Piece(wanted=wanted, total=0)
-        return page_answer(
-            request, data_report.report(frame, shown, nothing, measured, Compared(others=(), test="", leaks=None), uses)
-        )
+        return page_answer(request, data_report.report(frame, shown, nothing, measured, Compared(), uses))
     measured = _measured(index, found, models, chosen, cut)
     leaks = _leaks(request, index, found, held)
-    compared = Compared(others=others, test=held.id if held else "", leaks=leaks)
+    compared = Compared(others=others, leaks=leaks)
+    if held is not None:
+        compared = replace(compared, test=held.id, name=f"{held.name} · version {held.version}")
     of = {"model": model and measured.model, "limit": cut if cut != CUT else 0, "test": compared.test}
     piece = _piece(request, index, found, wanted, measured, leaks, held, of)
     return page_answer(request, data_report.report(frame, shown, piece, measured, compared, uses))

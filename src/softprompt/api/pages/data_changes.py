@@ -44,7 +44,7 @@ def _edit(
     index = index_of(request, found)
     first = max(0, min(start, LARGEST_NUMBER)) // ROWS * ROWS
     piece = find(index, Wanted(start=first, limit=ROWS), found.report or {})
-    refused = {place: list(marks) for place, marks in dict(piece.refused).items()}
+    refused = {place: list(marks) for place, marks in piece.refused.items()}
     page = data_edit.edit(
         frame, shown, piece.rows, first, ROWS, len(index), refused=refused, draft=draft, problem=problem
     )
@@ -101,9 +101,8 @@ def show_fix(request: Request, dataset_id: str) -> Response:
     with unit_of(request, write=False) as unit:
         found = datasets.get(unit, dataset_id)
         shown, frame = shown_of(unit, found), frame_of(request, unit)
-    report = found.report or {}
-    plan = datasets_fix.plan(index_of(request, found), report)
-    return page_answer(request, data_fix.fix(frame, shown, plan, int(report.get("rows", 0))))
+    plan = datasets_fix.plan(index_of(request, found), found.report or {})
+    return page_answer(request, data_fix.fix(frame, shown, plan))
 
 
 @router.post("/data/{dataset_id}/repair")
@@ -203,10 +202,12 @@ async def make_split(request: Request, dataset_id: str) -> Response:
     def work() -> dict[str, str]:
         with unit_of(request, write=False) as unit:
             found = datasets.usable(unit, dataset_id, "dataset")
+            names = {part: datasets.name_of_part(unit, found, part) for part in ("train", "validation", "test")}
+        told = f"{datasets.split_of(found)} version {found.version}, seed {shares.seed}."
         made = {}
-        for name, rows in parts(index_of(request, found), found.report or {}, shares).items():
+        for part, rows in parts(index_of(request, found), found.report or {}, shares).items():
             lines = (line_of(row.input, row.output) for row in rows)
-            made[name] = stored_lines(request, lines, f"{found.name[:180]} {name}", like=found).id
+            made[part] = stored_lines(request, lines, names[part], like=found, description=told).id
         return made
 
     try:

@@ -33,7 +33,14 @@ def coming(request: Request) -> Iterator[Path]:
 
 
 def stored(
-    request: Request, path: Path, name: str, file_name: str, *, like: Dataset | None = None, media_type: str = ""
+    request: Request,
+    path: Path,
+    name: str,
+    file_name: str,
+    *,
+    like: Dataset | None = None,
+    description: str = "",
+    media_type: str = "",
 ) -> Dataset:
     """Check a file and keep it as a dataset, or as a new version.
 
@@ -51,14 +58,16 @@ def stored(
             project,
             name,
             found,
-            description=like.description if like else "",
+            description=description or (like.description if like else ""),
             tags=like.tags if like else None,
             file_name=file_name,
             media_type=media_type or "application/octet-stream",
         )
 
 
-def stored_lines(request: Request, lines: Iterable[bytes], name: str, *, like: Dataset | None = None) -> Dataset:
+def stored_lines(
+    request: Request, lines: Iterable[bytes], name: str, *, like: Dataset | None = None, description: str = ""
+) -> Dataset:
     """Keep rows that are written here, a line of JSON each."""
     stem = Path(like.file_name or like.name).stem if like else name
     with coming(request) as path:
@@ -66,7 +75,8 @@ def stored_lines(request: Request, lines: Iterable[bytes], name: str, *, like: D
             lines = iter(lines)
             while batch := list(islice(lines, 5000)):
                 file.write(b"".join(batch))
-        return stored(request, path, name, f"{stem[:280]}.jsonl", like=like, media_type="application/jsonl")
+        file_name, media_type = f"{stem[:280]}.jsonl", "application/jsonl"
+        return stored(request, path, name, file_name, like=like, description=description, media_type=media_type)
 
 
 def index_of(request: Request, found: Dataset) -> RowIndex:

@@ -58,7 +58,7 @@ def _list(listing: Listing) -> h.Node:
     if not listing.items and not listing.search:
         words = "Each row is an input and the answer that you want for it. A few hundred are enough to begin."
         return empty("No data yet", words)
-    search = h.form(method="get", role="search")[
+    search = h.form(".title-search", method="get", role="search")[
         h.input(
             type="search", name="search", value=listing.search, placeholder="Search by name",
             aria_label="Search datasets by name",
@@ -124,7 +124,7 @@ def _upload(frame: Frame, listing: Listing) -> h.Element:
         aria_label="Bring in data",
     )[
         csrf_field(frame),
-        h.div(".problem", data_part="problem", aria_live="assertive")[
+        h.div(".upload-problem", data_part="problem", aria_live="assertive")[
             notice("error", "Nothing was loaded.", listing.problem) if listing.problem else None
         ],
         h.label(".drop", data_part="drop")[

@@ -19,12 +19,8 @@ _KINDS: tuple[tuple[Kind, str, str, bool], ...] = (
 ALWAYS: tuple[Kind, ...] = ("repaired", "refused")
 
 
-def fix(frame: Frame, shown: Shown, plan: Plan, rows: int) -> str:
-    """The page.
-
-    Args:
-        rows: that the file has, usable or not.
-    """
+def fix(frame: Frame, shown: Shown, plan: Plan) -> str:
+    """The page."""
     if plan.empty:
         content: h.Node = h.div(".card.empty")[
             h.h2["There is nothing to fix"],

@@ -42,11 +42,18 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """Leaks against a chosen test set; `leaks` is None while nobody looked."""
+    """Leaks against a chosen test set.
 
-    others: Sequence[Listed]
-    test: str
-    leaks: Leaks | None
+    Attributes:
+        others: what can be chosen.
+        test: id of the chosen one, called `name`.
+        leaks: None while nobody looked.
+    """
+
+    others: Sequence[Listed] = ()
+    test: str = ""
+    name: str = ""
+    leaks: Leaks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +132,7 @@ def findings(told: Mapping[str, Any], measured: Measured, compared: Compared) ->
         words = "Copies weigh more than other rows, and flatter a test if they stand on both sides of a split."
         yield Finding("warn", f"{plural(count, 'group')} of copies", words, "duplicates", True)
     if compared.leaks and compared.leaks.count:
-        name = next((other.name for other in compared.others if other.id == compared.test), "the test set")
-        words = f"They stand in {name} as they are, or nearly. Take them out of one, or the test flatters."
+        words = f"They stand in {compared.name} as they are, or nearly. Take them out of one, or the test flatters."
         yield Finding("warn", f"{plural(compared.leaks.count, 'row')} of the test set", words, "leaks")
     yield from _label_findings(told)
     if wrapper := told.get("wrapper"):
@@ -294,9 +300,12 @@ def _histogram(lengths: Lengths, measured: Measured) -> h.Node:
 
 
 def _leaks(frame: Frame, shown: Shown, measured: Measured, compared: Compared) -> h.Node:
-    if not compared.others:
+    if not (compared.others or compared.test):
         return None
-    options = [("", "Choose a dataset")] + [(d.id, f"{d.name} · version {d.version}") for d in compared.others]
+    names = {d.id: f"{d.name} · version {d.version}" for d in compared.others}
+    if compared.test:
+        names.setdefault(compared.test, compared.name)
+    options = [("", "Choose a dataset"), *names.items()]
     told: h.Node = h.p(".muted.small")["Rows that stand in a test set too make its results look better than they are."]
     if compared.leaks:
         count = compared.leaks.count
@@ -328,7 +337,7 @@ def _uses(uses: Sequence[Use]) -> h.Element:
     lines = [
         h.li[
             h.div(".row.apart")[
-                h.a(href=f"/tuning/runs/{use.id}" if use.kind == "run" else f"/evaluations/{use.id}")[use.name],
+                h.a(href=f"/tuning/runs/{use.id}" if use.kind == "run" else f"/tuning/evaluations/{use.id}")[use.name],
                 badge(use.state),
             ],
             h.span(".faint.small")[f"{use.role}, ", when(use.created_at)],

@@ -67,6 +67,7 @@ document.addEventListener("submit", (event) => {
   const button = event.target.querySelector("[data-busy]");
   if (button) [button.textContent, button.disabled] = [button.dataset.busy, true];
 });
+addEventListener("pageshow", (event) => event.persisted && document.querySelector("[data-busy][disabled]") && location.reload());
 
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll(".drop-menu[open]")) if (!menu.contains(event.target) || event.target.closest(".sheet")) menu.open = false;
@@ -91,6 +92,17 @@ split?.addEventListener("input", () => {
 });
 
 // --- The editor ---
+
+const SAVING = "softprompt.saving";
+
+/** A draft may go once its new version is there: not before, since connections break. */
+function forget() {
+  const key = sessionStorage.getItem(SAVING);
+  if (key && /^\/data\/[0-9a-f-]{36}$/.test(location.pathname) && !key.endsWith(location.pathname.split("/")[2])) sessionStorage.removeItem(key);
+  sessionStorage.removeItem(SAVING);
+}
+
+forget();
 
 class Editor {
   constructor(form) {
@@ -317,8 +329,10 @@ class Editor {
     this.draft = this.read();
     this.draft.added = this.draft.added.filter(([, input, output]) => input.trim() || output.trim());
     hidden.value = JSON.stringify(this.draft);
-    for (const field of this.form.querySelectorAll("textarea, [type=checkbox], [name=new_after]")) field.disabled = true;
-    if (this.key) sessionStorage.removeItem(this.key);
+    const fields = this.form.querySelectorAll("textarea, [type=checkbox], [name=new_after]");
+    for (const field of fields) field.disabled = true;
+    setTimeout(() => fields.forEach((field) => (field.disabled = false)));
+    sessionStorage.setItem(SAVING, this.key);
   }
 }
 

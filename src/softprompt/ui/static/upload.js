@@ -130,6 +130,8 @@ if (form) {
     upload = null;
   };
 
+  addEventListener("pageshow", (event) => event.persisted && done());
+
   cancel.addEventListener("click", () => {
     upload?.cancel();
     done();
