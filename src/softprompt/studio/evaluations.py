@@ -54,7 +54,7 @@ def start(
         datasets.usable(unit, settings["examples_dataset_id"], "examples_dataset_id", need="viewer")
     elif learners := [m for m in methods if m == "baseline" or (m.endswith("-shot") and m[0] not in "0z")]:
         raise ParameterInvalid(
-            f"settings: {', '.join(learners)} need labelled rows to learn from or to show. Name a dataset of examples."
+            f"examples: {' and '.join(learners)} need labelled rows to learn or to show. Name a dataset of them."
         )
     evaluation = Evaluation(
         project_id=project.id,

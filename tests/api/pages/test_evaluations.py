@@ -63,7 +63,7 @@ def test_the_form_is_prefilled_for_a_tuned_prompt(browser: httpx.Client, seed: S
     ("changes", "words"),
     [
         ({"shots": "many"}, "many is no number of examples"),
-        ({"examples": ""}, "need labelled rows to learn from"),
+        ({"examples": ""}, "need labelled rows to learn"),
         ({"zero_shot": "", "shots": "", "baseline": ""}, "name at least one"),
         ({"name": " "}, "is no name"),
         ({"limit": "x"}, "is no number"),

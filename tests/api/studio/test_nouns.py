@@ -171,8 +171,10 @@ def test_prompt_sessions(admin: httpx.Client) -> None:
 
 def test_evaluations(admin: httpx.Client, studio: LiveStudio, dataset: str) -> None:
     body = {"name": unique("proof"), "model": "tiny/llama", "dataset": dataset, "methods": ["zero-shot", "baseline"]}
-    made = ok(admin.post("/api/evaluations", json={**body, "settings": {"limit": 5}}), 201)
-    assert (made["state"], made["settings"]) == ("queued", {"limit": 5})
+    assert "baseline need labelled rows" in message(admin.post("/api/evaluations", json=body), 400)
+    settings = {"limit": 5, "examples_dataset": dataset}
+    made = ok(admin.post("/api/evaluations", json={**body, "settings": settings}), 201)
+    assert (made["state"], made["settings"]) == ("queued", {"limit": 5, "examples_dataset_id": dataset})
     assert "the report is there when it is completed" in message(
         admin.get(f"/api/evaluations/{made['id']}/report"), 409
     )

@@ -41,13 +41,14 @@ def evaluations(
             new,
         )
         return page(frame, "Evaluations", nothing, lead=lead, crumbs=CRUMBS)
-    head = ("Evaluation", "State", "Model", "Rows of", "Methods", "Took", "Started")
+    head = ("Evaluation", "State", "Methods", "Took", "Started")
     rows = [
         h.tr[
-            h.td[h.a(".strong", href=f"{HOME}/{each.id}")[each.name]],
+            h.td[
+                h.a(".strong", href=f"{HOME}/{each.id}")[each.name],
+                h.span(".sub.block")[f"{each.model_id.split('/')[-1]} on {names.get(each.dataset_id, 'deleted data')}"],
+            ],
             h.td[badge(each.state)],
-            h.td[each.model_id.split("/")[-1]],
-            h.td[names.get(each.dataset_id, "deleted data")],
             h.td(".num")[f"{len(each.methods)}"],
             h.td(".num")[_took(each)],
             h.td[when(each.created_at)],
