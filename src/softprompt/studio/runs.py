@@ -239,7 +239,9 @@ def _check_start(unit: Unit, project: Project, plan: Plan, config: TuneConfig) -
     """A tuned prompt to start from has to be of the project and of the model."""
     if config.init != "prompt":
         return
-    found = unit.rows.get(TunedPrompt, config.init_prompt) if config.init_prompt else None
+    if not config.init_prompt:
+        raise ParameterInvalid("init_prompt: none is named. Choose the tuned prompt to start from.")
+    found = unit.rows.get(TunedPrompt, config.init_prompt)
     if found is None or found.project_id != project.id:
         raise ParameterInvalid(f"init_prompt: {config.init_prompt[:60]!r} is no tuned prompt of this project.")
     model = foundation_models.find(unit.rows, plan.model_id).id

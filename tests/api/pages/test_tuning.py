@@ -341,5 +341,6 @@ def test_vectors_may_start_from_a_tuned_prompt_of_the_same_model(
     assert "7 vectors of Routing (1)." in words(answer)
     assert "was tuned for google/flan-t5-xl" in told(post("/tuning/check", {**asked, "init_prompt": ids["Titles (1)"]}))
     assert "only a label readout" in told(post("/tuning/check", {**asked, "init_prompt": ids["Read (1)"]}))
-    assert "is no tuned prompt of this project" in told(post("/tuning/check", {**filled, "init": "prompt"}))
+    assert "Choose the tuned prompt to start from." in told(post("/tuning/check", {**filled, "init": "prompt"}))
+    assert "is no tuned prompt of this project" in told(post("/tuning/check", {**asked, "init_prompt": "gone"}))
     assert post("/tuning/new", asked).url.path.startswith("/tuning/runs/")
