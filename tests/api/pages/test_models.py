@@ -187,7 +187,6 @@ def test_a_pull_is_followed_over_reloads_and_stopped(
         stopped = post("/models/stop", {"model": FLAN}).text
         assert killed == [4711]
     assert "Somebody stopped the download." in stopped
-    assert "40.0 MB have arrived" in stopped
 
 
 def test_a_pull_whose_process_died_can_be_gone_on_with(browser: httpx.Client, cache: Settings, tmp_path: Path) -> None:
@@ -197,6 +196,7 @@ def test_a_pull_whose_process_died_can_be_gone_on_with(browser: httpx.Client, ca
     (blobs / "abc.incomplete").write_bytes(b"x" * 3000)
     page = browser.get(f"/models/{FLAN}").text
     assert "The download broke off" in page
+    assert "3.0 KB have arrived." in page
     assert "Go on" in page
     assert "This frees 3.0 KB of a download that is not whole." in page
 

@@ -16,7 +16,7 @@ from softprompt.studio.model_recipe import Recipe
 from softprompt.studio.model_use import Use
 from softprompt.ui.components import badge, code, facts, notice, size, table, when
 from softprompt.ui.layout import Frame, csrf_field, page
-from softprompt.ui.model_parts import REFRESH, order, progress, pull_words, state_badge
+from softprompt.ui.model_parts import REFRESH, order, progress, state_badge
 
 LANGUAGES = {
     "ar": "Arabic", "cs": "Czech", "de": "German", "en": "English", "es": "Spanish", "fr": "French", "hi": "Hindi",
@@ -61,7 +61,7 @@ def model(frame: Frame, shown: Model, here: Here, pull: Pull | None, use: Use, *
         frame,
         shown.label,
         notice("error", "That did not work.", h.span(".told")[problem]) if problem else None,
-        _ended(frame, pull) if not shown.available else None,
+        _ended(frame, pull, here.left) if not shown.available else None,
         None if shown.tunable else notice("warn", "It cannot be tuned.", shown.reason),
         facts(_facts(shown, here)),
         h.div(".split.first-last")[
@@ -278,7 +278,7 @@ def _absent(frame: Frame, shown: Model, here: Here, pull: Pull | None) -> list[h
     ]
 
 
-def _ended(frame: Frame, pull: Pull | None) -> h.Node:
+def _ended(frame: Frame, pull: Pull | None, left: int) -> h.Node:
     if pull is None or pull.state == "here":
         return None
     if pull.state == "failed":
@@ -287,7 +287,7 @@ def _ended(frame: Frame, pull: Pull | None) -> h.Node:
     words = (
         "Somebody stopped the download." if pull.state == "stopped" else "The download broke off: its process ended."
     )
-    return notice("warn", words, pull_words(pull) or None)
+    return notice("warn", words, f"{size(left)} have arrived." if left else None)
 
 
 def _fetch(frame: Frame, shown: Model, here: Here, pull: Pull | None) -> h.Node:
