@@ -129,7 +129,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=finder.install())
         with studio(Path(folder) / "data") as running, running.client() as client:
-            seeds = Seeds(running, client, Path(folder), quick=options.quick)
+            seeds = Seeds(running, client, Path(folder), quick=options.quick, epochs=options.epochs)
             camera = Camera(chromium, running, keep=not options.quick)
             camera.take([p for p in chosen if p.name == "home-empty"], {})
             seeds.begin()
@@ -145,6 +145,7 @@ def _options() -> argparse.Namespace:
     made = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     made.add_argument("--quick", action="store_true", help="a tiny model; nothing goes to docs/images")
     made.add_argument("--only", default="", help="names of pictures, with commas")
+    made.add_argument("--epochs", type=int, default=12, help="of the two runs that are shown")
     return made.parse_args()
 
 
@@ -157,6 +158,7 @@ class Seeds:
     client: httpx.Client
     folder: Path
     quick: bool
+    epochs: int
     ids: dict[str, str] = field(default_factory=dict)
 
     def begin(self) -> None:
@@ -216,7 +218,7 @@ class Seeds:
         return (COMPLAINTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:count]
 
     def _tune(self, name: str, data: str, **config: Any) -> str:
-        settings = {"epochs": 3 if self.quick else 12, **config}
+        settings = {"epochs": 3 if self.quick else self.epochs, **config}
         body = {"experiment": name, "model": self.ids["model"], "dataset": data, "config": settings}
         return str(self._post("/api/runs", **body, validation={"share": 0.1}, test_dataset=self.ids["test"])["id"])
 

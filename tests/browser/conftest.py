@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser
 
 from browser.person import Person, chromium
@@ -24,15 +28,6 @@ PAYLOAD = (
     "\"'>{{7*7}}<script>window.ran=1</script><img src=/ran onerror=window.ran=1></textarea><svg onload=window.ran=1>"
 )
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one full studio stay in one process (`--dist loadgroup`): filling it takes longer than looking at it."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            names = set(getattr(item, "fixturenames", ())) & {"seeded", "hostile"}
-            item.add_marker(pytest.mark.xdist_group(names.pop() if names else item.path.stem))
 
 
 @pytest.fixture(scope="package")
@@ -69,17 +64,36 @@ def runner() -> Iterator[LocalRunner]:
 
 @pytest.fixture(scope="package")
 def filled(
-    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[..., Path], runner: LocalRunner
+    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[..., Path], request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Seeded]]:
-    """`filled("hostile", say, label)`: a studio with something of everything, made once for all that only look."""
+    """`filled("hostile", say, label)`: a studio with something of everything, for all tests that only look.
+
+    It is filled once for all test processes, which then have a copy each.
+    """
     made: dict[str, Seeded] = {}
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+
+    def full(name: str, say: Say, label: str) -> Path:
+        folder, ready = shared / f"full-{name}", shared / f"full-{name}" / "seeded.json"
+        with FileLock(shared / f"full-{name}.lock"):
+            if not ready.exists():
+                with live_studio(folder / "studio", EchoBackend()) as running:
+                    runner = request.getfixturevalue("runner")
+                    done = seed(running, session_of(running), tiny_folder(), runner, say, label)
+                ready.write_text(json.dumps([done.session, done.ids]), encoding="utf-8")
+        return folder
+
     with ExitStack() as stack:
 
         def fill(name: str, say: Say = plain, label: str = "Service") -> Seeded:
             if name not in made:
-                folder = tmp_path_factory.mktemp(name) / "studio"
-                running = stack.enter_context(live_studio(folder, EchoBackend()))
-                made[name] = seed(running, session_of(running), tiny_folder(), runner, say, label)
+                folder = full(name, say, label)
+                copy = tmp_path_factory.mktemp(name) / "studio"
+                shutil.copytree(folder / "studio", copy)
+                session, ids = json.loads((folder / "seeded.json").read_text(encoding="utf-8"))
+                running = stack.enter_context(live_studio(copy, EchoBackend()))
+                made[name] = Seeded(running, session, ids)
             return made[name]
 
         yield fill
