@@ -157,7 +157,11 @@ def _known(found: Estimate) -> h.Node:
 
 
 def _source(found: Estimate) -> h.Node:
-    speed = "" if found.speed is None else f"{found.speed:,.0f} tokens a second over {found.updates:,} updates. "
+    speed = (
+        ""
+        if found.speed is None
+        else f"{found.speed:,.0f} tokens a second over {found.updates:,} update{'s' if found.updates != 1 else ''}. "
+    )
     where = f"{found.host}, {found.device}" if found.host else found.device
     origin: h.Node = "a measurement"
     if found.run_id:
