@@ -10,7 +10,7 @@ import htpy as h
 from softprompt.storage.datasets import Listed
 from softprompt.ui.components import action, badge, empty, field, notice, size, table, when
 from softprompt.ui.layout import Frame, csrf_field, page
-from softprompt.ui.pages.data_parts import address, plural
+from softprompt.ui.pages.data_parts import TASKS, address, plural
 
 LEAD = 'Labelled examples: {"input": "You only shipped me 2 of 5 units!", "output": "Warehouse, Packaging"}.'
 
@@ -58,7 +58,7 @@ def _list(listing: Listing) -> h.Node:
     if not listing.items and not listing.search:
         words = "Each row is an input and the answer that you want for it. A few hundred are enough to begin."
         return empty("No data yet", words)
-    search = h.form(".title-search", method="get", role="search")[
+    search = h.form(".row", method="get", role="search")[
         h.input(
             type="search", name="search", value=listing.search, placeholder="Search by name",
             aria_label="Search datasets by name",
@@ -84,7 +84,7 @@ def _line(d: Listed) -> list[h.Node]:
     return [
         h.div[
             h.a(".strong", href=f"/data/{d.id}")[d.name],
-            h.div(".sub")[d.description[:80] or (d.task or "")],
+            h.div(".sub")[d.description[:80] or TASKS.get(d.task or "", "")],
         ],
         "–" if d.rows is None else f"{d.rows:,}",
         f"{d.labels:,}" if d.labels else "–",
