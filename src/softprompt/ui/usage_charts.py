@@ -90,7 +90,7 @@ def _plot(
     legend = [h.span[h.i(class_=each.style, aria_hidden="true"), each.name] for each in series]
     first, middle, last = usage.points[0].at, usage.points[len(usage.points) // 2].at, usage.points[-1].at
     return h.figure(".plot")[
-        h.figcaption[h.h3[title], h.span(".legend")[legend]],
+        h.figcaption[h.h2[title], h.span(".legend")[legend]],
         h.div(".levels", aria_hidden="true")[h.span[told(top)], h.span[told(top / 2)], h.span[told(0)]],
         h.div(".canvas")[drawing],
         h.div(".moments", aria_hidden="true")[[h.span[moment_words(at, usage)] for at in (first, middle, last)]],

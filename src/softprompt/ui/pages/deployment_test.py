@@ -145,6 +145,6 @@ def _json(frame: Frame, shown: Shown, wire: Wire, asked: Asked) -> h.Element:
     told = f"{asked.status}, {latency(asked.took)}" if asked.status else ""
     reply = h.section(".card.stack.tight", data_part="result")[
         h.div(".row.apart")[h.h2["What came back"], h.span(".faint.small", data_part="told", role="status")[told]],
-        h.pre(".reply", data_part="reply", tabindex="0", aria_label="What came back")[asked.reply],
+        h.pre(".reply", data_part="reply", tabindex="0", role="region", aria_label="What came back")[asked.reply],
     ]
     return h.div(".split.even")[form, reply]
