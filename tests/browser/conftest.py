@@ -30,6 +30,11 @@ PAYLOAD = (
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
 
 
+@pytest.fixture(scope="session", autouse=True)
+def model_is_here(smollm2: Path) -> None:
+    """The Prompt Lab asks models that lie on this machine."""
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests of this process."""

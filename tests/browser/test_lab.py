@@ -1,6 +1,6 @@
 """The whole lab as a person clicks it, in a studio of real processes: from the first link to v1 and v2 side by side.
 
-What the person does is written down in docs/lab.md, with the clicks that each part takes here and in IBM's lab.
+What the person does is written down in docs/lab.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from supervisor.conftest import Up
 
 Arrive = Callable[..., Person]
 IBM_CLICKS = 103
-"""Of the same way in IBM's lab, counted by the same rule: docs/lab.md has the parts."""
+"""Of the same way in IBM's lab, by the steps that it names: project, service and space 20, prompting 16, first run 15,
+deployment and questions 20, second run with its deployment and questions 32."""
 LONG = 90_000
 """Milliseconds that a run, or an answer of a model that has to be loaded, may take."""
 QUESTIONS = [json.loads(line)["input"] for line in (EXAMPLES / "questions.jsonl").read_text().splitlines()]

@@ -20,6 +20,11 @@ ROWS = "\n".join(
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def model_is_here(smollm2: Path) -> None:
+    """The Prompt Lab asks models that lie on this machine."""
+
+
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with all tables and no rows; copying it is quicker than migrating."""
