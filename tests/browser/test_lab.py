@@ -109,8 +109,9 @@ def start(me: Person) -> None:
 def deploy_it(me: Person) -> None:
     """Into a space made on the spot, and three questions."""
     me.press("Deploy", exact=True)
-    me.choose("Where", "A new space")
-    me.write("Name of the space", "Tuning space")
+    form = me.page.locator("form[data-deploy]")
+    me.choose("Where", "A new space", within=form)
+    me.write("Its name", "Tuning space", within=form)
     me.press("Deploy", exact=True)
     me.page.wait_for_url(re.compile(r"/deployments/[0-9a-f-]{36}"))
     ask(me)
@@ -144,5 +145,5 @@ def compare_them(me: Person) -> None:
     me.press("Complaints (2)")
     me.press("Compare", exact=True)
     page = me.page.locator("main")
-    for words in ("Complaints (1)", "Complaints (2)", "Complaints v1", "Complaints v2", "Warehouse, Packaging"):
+    for words in ("Complaints (1)", "Complaints (2)", "Complaints v1", "Complaints v2", "with Packaging"):
         expect(page).to_contain_text(words)
