@@ -143,7 +143,7 @@ def _told_at(running: Studio, client: httpx.Client, run: str) -> dict[int, float
     """When the worker said each update, in milliseconds since 1970."""
     _over(client, run)
     found: dict[int, float] = {}
-    with client.stream("GET", f"/api/runs/{run}/events") as answer:
+    with client.stream("GET", f"/api/runs/{run}/events", headers={"accept": "text/event-stream"}) as answer:
         kind = ""
         for line in answer.iter_lines():
             if line.startswith("event: "):

@@ -72,12 +72,10 @@ class Capture:
     values: list[Tensor] = field(default_factory=list)
     _plan: Plan | None = field(default=None, init=False)
 
-    def has_plan(self, states: Tensor) -> bool:
-        """Whether `shared_attention` may do this pass: float32 on a processor."""
-        return states.device.type == "cpu" and states.dtype == torch.float32
-
-    def plan(self, heads: int, kv_heads: int, like: Tensor) -> Plan:
-        """`[P, H]` tokens as one row; made once for all layers."""
+    def plan(self, heads: int, kv_heads: int, like: Tensor) -> Plan | None:
+        """`[P, H]` tokens as one row, for `shared_attention`; made once for all layers."""
+        if not _quick(like):
+            return None
         self._plan = self._plan or make_plan([len(like)], heads, kv_heads, like)
         return self._plan
 
@@ -116,10 +114,10 @@ class Rows:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """`[1, A, N, D]` → `[1, N, A, D]`."""
-        if self.has_plan(query):
-            return self._attend_planned(layer, query, key, value, scale)
-        rows, width = self.index.shape
         heads, kv_heads, dim = query.shape[1], key.shape[1], query.shape[3]
+        if (plan := self.plan(heads, kv_heads, query)) is not None:
+            return self._attend_planned(plan, layer, query, key, value, scale)
+        rows, width = self.index.shape
         share = heads // kv_heads  # query heads that read one key head
         q = self._rectangle(query).view(rows, width, kv_heads, share, dim).permute(0, 2, 3, 1, 4)
         q = q.reshape(rows, kv_heads, share * width, dim) * scale
@@ -132,13 +130,10 @@ class Rows:
         out = out.view(rows, kv_heads, share, width, dim).permute(0, 3, 1, 2, 4).reshape(rows * width, heads, dim)
         return (out if self.unpad is None else out.index_select(0, self.unpad))[None]
 
-    def has_plan(self, states: Tensor) -> bool:
-        """Whether `shared_attention` does this pass: fresh rows behind one prefix, float32 on a processor."""
-        fresh = self.store is None and len(self.groups) == 1
-        return fresh and states.device.type == "cpu" and states.dtype == torch.float32
-
-    def plan(self, heads: int, kv_heads: int, like: Tensor) -> Plan:
-        """How the rows lie in buckets; made once for all layers."""
+    def plan(self, heads: int, kv_heads: int, like: Tensor) -> Plan | None:
+        """How fresh rows behind one prefix lie in buckets, for `shared_attention`; made once for all layers."""
+        if self.store is not None or len(self.groups) != 1 or not _quick(like):
+            return None
         if self._plan is None:
             rows, width = self.index.shape
             full = torch.full((rows,), width)
@@ -151,10 +146,11 @@ class Rows:
         prefix = self.groups[0][0] if len(self.groups) == 1 else None
         return None if prefix is None or prefix.length == 0 else (prefix.keys[layer], prefix.values[layer])
 
-    def _attend_planned(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    def _attend_planned(
+        self, plan: Plan, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
+    ) -> Tensor:
         """`[1, A, N, D]` → `[1, N, A, D]` by `shared_attention`."""
         _, heads, tokens, dim = query.shape
-        plan = self.plan(heads, key.shape[1], query)
         q, k, v = (states[0].transpose(0, 1).reshape(tokens, -1) for states in (query, key, value))
         none = key.new_zeros(key.shape[1], 0, dim)
         out = SharedAttention.apply(q * scale, k, v, *(self.front(layer) or (none, none)), plan)  # type: ignore[no-untyped-call]
@@ -201,12 +197,8 @@ class Steps:
     store: RowStore
     start: int = 0
 
-    def has_plan(self, states: Tensor) -> bool:
-        """No: every row has stored keys."""
-        return False
-
-    def plan(self, heads: int, kv_heads: int, like: Tensor) -> Plan:
-        raise NotImplementedError
+    def plan(self, heads: int, kv_heads: int, like: Tensor) -> None:
+        """None: every row has stored keys."""
 
     def front(self, layer: int) -> None:
         """Nothing that all rows share."""
@@ -244,6 +236,11 @@ def causal_mask(lengths: Tensor, width: int, dtype: torch.dtype) -> Tensor:
     places = torch.arange(width, device=lengths.device)
     seen = (places[:, None] >= places[None, :])[None] & (places[None, None, :] < lengths[:, None, None])
     return torch.zeros(seen.shape, dtype=dtype, device=lengths.device).masked_fill(~seen, FAR)[:, None]
+
+
+def _quick(states: Tensor) -> bool:
+    """Whether `shared_attention` computes such states: float32 on a processor."""
+    return states.device.type == "cpu" and states.dtype == torch.float32
 
 
 def _attend(

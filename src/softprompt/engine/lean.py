@@ -80,18 +80,17 @@ class LeanLayer:
         """`[1, N, H]` → `[1, N, H]`."""
         front = None if layout is None else layout.front(self.number)
         tracked = torch.is_grad_enabled() and any(t.requires_grad for t in (hidden_states, *(front or ())))
-        planned = layout is not None and layout.has_plan(hidden_states)
+        plan = None if layout is None else layout.plan(self.heads, self.kv_heads, hidden_states[0])
         if (
             layout is None
-            or (torch.is_grad_enabled() and not planned)
+            or (torch.is_grad_enabled() and plan is None)
             or not self._fits(hidden_states, position_embeddings[0])
         ):
             return self._plain(hidden_states, position_embeddings=position_embeddings, layout=layout, **others)
         cos, sin = (t[0, :, None, : self.dim // 2] for t in position_embeddings)
         hidden = hidden_states[0]
-        if not planned:
+        if plan is None:
             return mlp_half(self, self._stored_half(hidden, (cos, sin), layout))[0][None]
-        plan = layout.plan(self.heads, self.kv_heads, hidden)
         if tracked:
             hidden, key, value = _AttentionHalf.apply(hidden, *(front or (None, None)), self, (cos, sin), plan)  # type: ignore[no-untyped-call]
         else:
