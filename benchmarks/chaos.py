@@ -184,7 +184,7 @@ def vectors(client: httpx.Client, run: dict[str, Any]) -> bytes:
     import io
     import zipfile
 
-    packed = client.get(f"/api/prompts/{run['tuned_prompt_id']}/download")
+    packed = client.get(f"/api/prompts/{run['tuned_prompt_id']}/file")
     packed.raise_for_status()
     with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
         return archive.read("prompt.safetensors")
