@@ -167,7 +167,7 @@ def first_page(running: Studio, browser: Browser) -> dict[str, float]:
         context.add_cookies(cookies)  # type: ignore[arg-type]
         page = context.new_page()
         seen: list[Any] = []
-        page.on("requestfinished", seen.append)
+        page.on("requestfinished", lambda request, seen=seen: seen.append(request))
         page.goto(path, wait_until="networkidle")
         sizes = [r.sizes()["responseBodySize"] for r in seen if "plotly" not in r.url]
         result[f"first page {name}, KB"] = sum(sizes) / 1000

@@ -4,8 +4,8 @@
     python scripts/screenshots.py --quick         with a tiny model, into out/screenshots alone: how pages look
     python scripts/screenshots.py --only run,lab  some of them
 
-The studio is `softprompt up` with the complaints of examples/. Pictures that the documentation shows go to docs/images,
-with 256 colours and at most 150 KB each; all of them go to out/screenshots.
+The studio is `softprompt up` with the complaints of examples/. What fits one window goes to docs/images, with 256
+colours and at most 150 KB each; the whole pages, however long, go to out/screenshots.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 QUESTION = "Where are the 2 extra sets of sheets that are supposed to come with my order?!"
 DESK, PHONE = (1280, 860), (390, 844)
 MOST_BYTES = 150_000
+ADMIN, VIEWER, NOBODY = "admin", "Ines", ""
 BROKEN = (
     '{"input": "The lid is cracked"}\n{"input": "No answer", "output": ["Service"}\n{"in": "x", "output": "Service"}\n'
 )
@@ -53,20 +54,33 @@ class Picture:
         path: with ids in braces.
         do: what is clicked before.
         docs: which of its versions the documentation shows: light, dark, phone.
-        whole: the whole page, however long, not one window of it.
+        who: whose page it is: the admin's, that of Ines who may only look, or nobody's.
     """
 
     name: str
     path: str
     do: Callable[[Page], None] | None = None
-    docs: tuple[str, ...] = ()
-    whole: bool = False
+    docs: tuple[str, ...] = ("light",)
+    who: str = ADMIN
+
+    @property
+    def when(self) -> str:
+        """In the studio as it was born, while a run is at work, or when all is there."""
+        if self.name.endswith("-empty"):
+            return "empty"
+        return "live" if re.search(r"\{(live|queued)\}", self.path) else "full"
 
 
 def _ask(page: Page) -> None:
     page.get_by_role("button", name="Generate", exact=True).last.click()
     page.get_by_text("Tokens:").first.wait_for(timeout=60_000)
     page.wait_for_timeout(400)
+
+
+def _compare(page: Page) -> None:
+    page.get_by_role("button", name="Compare +").click()
+    page.wait_for_timeout(800)
+    _ask(page)
 
 
 def _palette(page: Page) -> None:
@@ -82,33 +96,37 @@ def _try(page: Page) -> None:
 
 
 PICTURES = (
-    Picture("sign-in", "/sign-in"),
+    Picture("sign-in", "/sign-in", who=NOBODY),
     Picture("home-empty", "/"),
-    Picture("home", "/", docs=("light",)),
-    Picture("palette", "/", _palette, docs=("light",)),
-    Picture("models", "/models", docs=("light",)),
+    Picture("data-empty", "/data"),
+    Picture("tuning-empty", "/tuning"),
+    Picture("deployments-empty", "/deployments"),
+    Picture("home", "/"),
+    Picture("palette", "/", _palette),
+    Picture("models", "/models"),
     Picture("model", "/models/{model}"),
     Picture("data", "/data"),
-    Picture("dataset", "/data/{v1}", docs=("light",)),
-    Picture("dataset-broken", "/data/{broken}", docs=("light",)),
+    Picture("dataset", "/data/{v1}"),
+    Picture("dataset-broken", "/data/{broken}"),
     Picture("dataset-new", "/data/new"),
     Picture("lab-empty", "/lab"),
+    Picture("lab-compare", "/lab?start=example", _compare),
     Picture("lab", "/lab?start=example", _ask, docs=("light", "phone")),
     Picture("lab-tuned", "/lab?subject=prompt:{prompt}"),
     Picture("lab-history", "/lab/history"),
-    Picture("tuning", "/tuning", docs=("light",)),
-    Picture("tuning-new", "/tuning/new?dataset={v1}", docs=("light",)),
+    Picture("tuning", "/tuning"),
+    Picture("tuning-new", "/tuning/new?dataset={v1}"),
     Picture("run-live", "/tuning/runs/{live}", docs=("light", "dark")),
     Picture("run-queued", "/tuning/runs/{queued}"),
     Picture("run", "/tuning/runs/{run}", docs=("light", "dark", "phone")),
     Picture("run-second", "/tuning/runs/{second}"),
     Picture("run-failed", "/tuning/runs/{failed}"),
-    Picture("compare", "/tuning/compare?runs={run},{second}", docs=("light",)),
-    Picture("evaluation", "/tuning/evaluations/{evaluation}", docs=("light",)),
-    Picture("deploy", "/deployments/new?prompt={prompt}", docs=("light",)),
+    Picture("compare", "/tuning/compare?runs={run},{second}"),
+    Picture("evaluation", "/tuning/evaluations/{evaluation}"),
+    Picture("deploy", "/deployments/new?prompt={prompt}"),
     Picture("deployments", "/deployments"),
-    Picture("deployment", "/deployments/{deployment}", docs=("light",)),
-    Picture("deployment-test", "/deployments/{deployment}/test", _try, docs=("light",)),
+    Picture("deployment", "/deployments/{deployment}"),
+    Picture("deployment-test", "/deployments/{deployment}/test", _try),
     Picture("deployment-usage", "/deployments/{deployment}/usage"),
     Picture("spaces", "/spaces"),
     Picture("space", "/spaces/{space}"),
@@ -119,6 +137,7 @@ PICTURES = (
     Picture("settings", "/admin/settings"),
     Picture("audit", "/admin/audit"),
     Picture("missing", "/data/nope"),
+    Picture("not-allowed", "/admin/people", who=VIEWER),
 )
 
 
@@ -131,12 +150,10 @@ def main() -> int:
         with studio(Path(folder) / "data") as running, running.client() as client:
             seeds = Seeds(running, client, Path(folder), quick=options.quick, epochs=options.epochs)
             camera = Camera(chromium, running, keep=not options.quick)
-            camera.take([p for p in chosen if p.name == "home-empty"], {})
-            seeds.begin()
-            camera.take([p for p in chosen if "{live}" in p.path or "{queued}" in p.path], seeds.ids)
-            seeds.finish()
-            rest = [p for p in chosen if p.name != "home-empty" and "{live}" not in p.path and "{queued}" not in p.path]
-            camera.take(rest, seeds.ids)
+            for when, fill in (("empty", None), ("live", seeds.begin), ("full", seeds.finish)):
+                if fill is not None:
+                    fill()
+                camera.take([picture for picture in chosen if picture.when == when], seeds.ids)
         chromium.close()
     return 0
 
@@ -258,12 +275,12 @@ class Camera:
     chromium: Browser
     running: Studio
     keep: bool
-    cookies: list[Any] = field(default_factory=list)
+    cookies: dict[str, Any] = field(default_factory=dict)
 
     def take(self, pictures: list[Picture], ids: dict[str, str]) -> None:
         for picture in pictures:
             for version in ("light", "dark", "phone"):
-                with self._page(version, signed_in=picture.name != "sign-in") as page:
+                with self._page(version, picture.who) as page:
                     self._one(page, picture, version, ids)
 
     def _one(self, page: Page, picture: Picture, version: str, ids: dict[str, str]) -> None:
@@ -275,12 +292,12 @@ class Camera:
         whole = page.screenshot(full_page=True, animations="disabled")
         (OUT / f"{name}.png").write_bytes(_small(whole))
         if self.keep and version in picture.docs:
-            shot = page.screenshot(full_page=picture.whole, animations="disabled")
+            shot = page.screenshot(animations="disabled")
             (DOCS / f"{name}.png").write_bytes(_checked(name, _small(shot)))
         sys.stdout.write(f"{name}\n")
 
     @contextmanager
-    def _page(self, version: str, *, signed_in: bool) -> Iterator[Page]:
+    def _page(self, version: str, who: str) -> Iterator[Page]:
         width, height = PHONE if version == "phone" else DESK
         context = self.chromium.new_context(
             base_url=self.running.url,
@@ -290,11 +307,12 @@ class Camera:
             reduced_motion="reduce",
         )
         page = context.new_page()
-        if signed_in:
-            if not self.cookies:
-                page.goto(str(command(self.running.data_dir, "keys", "link", "--json")["link"]))
-                self.cookies = context.cookies()
-            context.add_cookies(self.cookies)
+        if who:
+            if who not in self.cookies:
+                user = [] if who == ADMIN else ["--user", who]
+                page.goto(str(command(self.running.data_dir, "keys", "link", "--json", *user)["link"]))
+                self.cookies[who] = context.cookies()
+            context.add_cookies(self.cookies[who])
         yield page
         context.close()
 
