@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 
 
 def routers() -> list[APIRouter]:
-    """Every wire, in the order in which they are asked."""
-    ours = [operations.router, *pages.ROUTERS, inference.router, *studio_api.ROUTERS]
-    return [*ours, openai.router, *watsonx.routers()]
+    """Every wire, in the order in which they are asked.
+
+    A path is compared with one route after the other, some microseconds each: programs that want answers come first,
+    people's pages, of which there are most, last.
+    """
+    answering = [operations.router, inference.router, openai.router, *watsonx.routers()]
+    return [*answering, *studio_api.ROUTERS, *pages.ROUTERS]
 
 
 def create_app(settings: StudioSettings, backend: Backend | None = None) -> FastAPI:

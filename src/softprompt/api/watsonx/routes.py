@@ -1,4 +1,4 @@
-"""All routes of the watsonx wire, in the order in which they are asked."""
+"""All routes of the watsonx wire, in the order in which they are asked: what is asked most comes first."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ from softprompt.api.watsonx import (
 
 def routers() -> list[APIRouter]:
     nouns = (auth, projects, spaces, uploads, assets, trainings, training_files, models, deployments, prompts)
-    return [noun.router for noun in (*nouns, foundation_models, inference, chat, monitor)]
+    return [noun.router for noun in (inference, chat, *nouns, foundation_models, monitor)]
