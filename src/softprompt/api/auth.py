@@ -1,7 +1,8 @@
 """Who asks? API keys, tokens made from them, browser cookies; and whether the route's rule lets them through.
 
 The key may stand behind `Bearer` or `Basic`, bare, as clients of the watsonx wire send it. Tokens are JWTs that carry a
-key's or user's id; each request looks both up again, so that a revoked key ends its tokens too.
+key's or user's id; each request asks for both again, so that a revoked key ends its tokens too. What the database
+said is used again while it stands there (`remembered`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import base64
 import hmac
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import jwt
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.context import Caller, Mode, Studio, studio_of
 from softprompt.api.errors import is_page
@@ -24,7 +26,7 @@ from softprompt.storage.people import ApiKey, User
 from softprompt.storage.rows import Rows
 from softprompt.studio import people
 from softprompt.studio.access import RANKS, SYSTEM, Actor
-from softprompt.studio.secrets import KEY_PREFIX
+from softprompt.studio.secrets import KEY_PREFIX, digest
 
 COOKIE = "softprompt_session"
 CSRF_HEADER = "x-csrf-token"
@@ -42,7 +44,7 @@ async def authorize(request: Request) -> None:
         raise UsageError("The address holds a null character (%00). Leave it out.")
     if needed in ("public", "signed_link"):
         return
-    admit(request, await run_in_threadpool(_caller, studio, request), needed)
+    admit(request, await _caller(studio, request), needed)
 
 
 def admit(request: Request, caller: Caller, needed: Rule) -> None:
@@ -61,7 +63,7 @@ def admit(request: Request, caller: Caller, needed: Rule) -> None:
 async def recheck(request: Request) -> None:
     """Whether the caller of a long answer is still who they were: keys are revoked, sessions end."""
     if isinstance(getattr(request.state, "caller", None), Caller) and not request.state.caller.local:
-        await run_in_threadpool(_caller, studio_of(request), request)
+        await _caller(studio_of(request), request)
 
 
 async def admit_local(request: Request) -> None:
@@ -71,41 +73,60 @@ async def admit_local(request: Request) -> None:
         admit(request, Caller(SYSTEM, "viewer", local=True), needed)
 
 
-def _caller(studio: Studio, request: Request) -> Caller:
+async def _caller(studio: Studio, request: Request) -> Caller:
     credential = bearer(request.headers.get("authorization", ""))
     cookie = request.cookies.get(COOKIE)
-    if credential is None and cookie is None:
+    if credential is not None:
+        known = await known_by_credential(studio, credential)
+    elif cookie is not None:
+        known = await studio.remembered.of(("cookie", digest(cookie)), partial(_by_cookie, studio, cookie))
+    else:
         raise Unauthenticated
-    note = None
-    with studio.office.database.read() as session:
-        rows = Rows(session)
-        if credential is not None:
-            caller, note = caller_of_credential(rows, credential, studio.secret)
-        else:
-            actor, csrf = people.actor_of_session(rows, cookie or "")
-            caller = Caller(actor, "viewer", csrf=csrf)
+    actor = replace(known.actor, request_id=getattr(request.state, "request_id", None))
+    caller = Caller(actor, "viewer", known.mode, csrf=known.csrf)
     if caller.csrf is not None and request.method not in _SAFE:
         token = request.headers.get(CSRF_HEADER)
         if token is None and is_page(request.url.path):
             caller.checked = False  # its form carries the token; until that is read, nothing can be written
         else:
             check_csrf(caller.csrf, token or "")
-    if note is not None:
-        with studio.office.database.write() as session:
-            people.note_use(Rows(session), note)
-    caller.actor = replace(caller.actor, request_id=getattr(request.state, "request_id", None))
     return caller
 
 
-def caller_of_credential(rows: Rows, credential: str, secret: str) -> tuple[Caller, str | None]:
-    """The caller behind a key or token, and the id of a key whose use should be written down."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Who stands behind a key, a token or a cookie."""
+
+    actor: Actor
     mode: Mode = "cpd"
+    csrf: str | None = None
+
+
+async def known_by_credential(studio: Studio, credential: str) -> Known:
+    """Whoever a key or token names, as the database says in this moment."""
+    return await studio.remembered.of(("credential", digest(credential)), partial(_by_credential, studio, credential))
+
+
+def _by_credential(studio: Studio, credential: str) -> tuple[Known, datetime]:
+    """Also until when: keys and tokens expire, and now and then it is written down that a key was used."""
+    database = studio.office.database
     if credential.count(".") == 2 and not credential.startswith(KEY_PREFIX):
-        claims = read_token(credential, secret)
-        mode = "cloud" if claims.get("mode") == "cloud" else "cpd"
-        return Caller(_actor_of_claims(rows, claims), "viewer", mode), None
-    actor, key = people.actor_of_key(rows, credential)
-    return Caller(actor, "viewer", mode), key.id if people.needs_note(key) else None
+        claims = read_token(credential, studio.secret)
+        with database.read() as session:
+            actor, end = _actor_of_claims(Rows(session), claims)
+        return Known(actor, "cloud" if claims.get("mode") == "cloud" else "cpd"), end
+    with database.read() as session:
+        actor, key = people.actor_of_key(Rows(session), credential)
+    if people.needs_note(key):
+        with database.write() as session:
+            people.note_use(Rows(session), key.id)
+    return Known(actor), people.quiet_until(key)
+
+
+def _by_cookie(studio: Studio, cookie: str) -> tuple[Known, datetime]:
+    with studio.office.database.read() as session:
+        actor, browser = people.actor_of_session(Rows(session), cookie)
+    return Known(actor, csrf=browser.csrf), browser.expires_at
 
 
 def bearer(header: str) -> str | None:
@@ -143,14 +164,16 @@ def check_csrf(expected: str, given: str) -> None:
         raise Forbidden(f"A request with a browser's cookie needs its {CSRF_HEADER} header. Reload the page.")
 
 
-def _actor_of_claims(rows: Rows, claims: dict[str, Any]) -> Actor:
+def _actor_of_claims(rows: Rows, claims: dict[str, Any]) -> tuple[Actor, datetime]:
+    """And until when, if nobody changes anything."""
+    end = datetime.fromtimestamp(claims["exp"], UTC)
     key_id = claims.get("key")
     if key_id:
         key = rows.get(ApiKey, key_id)
         if key is None:
             raise Unauthenticated("The API key of this token is gone. Sign in again.")
-        return people.actor_of_stored_key(rows, key)
+        return people.actor_of_stored_key(rows, key), min(end, key.expires_at or end)
     user = rows.get(User, str(claims["sub"]))
     if user is None or user.disabled_at is not None:
         raise Unauthenticated("The user of this token was disabled.")
-    return Actor(user_id=user.id, name=user.name, admin=user.admin)
+    return Actor(user_id=user.id, name=user.name, admin=user.admin), end

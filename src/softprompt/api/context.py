@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from fastapi import Request
 
 from softprompt.api.limiter import Limiter
+from softprompt.api.remembered import Remembered
 from softprompt.config import StudioSettings
 from softprompt.errors import Forbidden, Unauthenticated
 from softprompt.storage.artifacts import ArtifactStore
@@ -61,9 +62,11 @@ class Studio:
     examine: Callable[[], Sequence[Finding]] = list
     usage: usage.Counter = field(init=False)
     """How often deployments are asked here."""
+    remembered: Remembered = field(init=False)
 
     def __post_init__(self) -> None:
         self.usage = usage.Counter(self.office.database)
+        self.remembered = Remembered(self.office.database)
 
     @property
     def uploads(self) -> Path:

@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from fastapi import HTTPException, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from softprompt.api.context import caller_of, studio_of, unit_of
+from softprompt.api.remembered import FOREVER
 from softprompt.errors import ModelUnknown, NotFound, ParameterInvalid, SoftpromptError, TooLarge, Unavailable
 from softprompt.params import GenerateConfig
 from softprompt.serving import backend as serving
 from softprompt.serving.protocol import Done, Event, Failed, Message, Piece, Target, Tokens, Way, Work
 from softprompt.storage.tables import Project, Space, TunedPrompt
+from softprompt.storage.types import now
 from softprompt.studio import deployments, foundation_models, prompt_sessions
 from softprompt.studio.access import Unit
 from softprompt.studio.usage import Tally
@@ -69,22 +71,22 @@ class Behind:
 
 async def behind_deployment(request: Request, id_or_serving_name: str) -> Behind:
     """A deployment that this caller may ask."""
-    return await run_in_threadpool(_in_unit, request, _deployment, id_or_serving_name)
+    return await _behind(request, _deployment, id_or_serving_name)
 
 
 async def behind_model(request: Request, model_id: str, container_id: str | None = None) -> Behind:
     """A foundation model; where a project or space is named, the caller must be in it."""
-    return await run_in_threadpool(_in_unit, request, _model, model_id, container_id)
+    return await _behind(request, _model, model_id, container_id)
 
 
 async def behind_prompt(request: Request, prompt_id: str) -> Behind:
     """A tuned prompt that is not deployed (the Prompt Lab tries it so)."""
-    return await run_in_threadpool(_in_unit, request, _prompt, prompt_id)
+    return await _behind(request, _prompt, prompt_id)
 
 
 async def behind_name(request: Request, name: str) -> Behind:
     """A deployment by serving name or id, else a foundation model that lies on this machine."""
-    return await run_in_threadpool(_in_unit, request, _named, name)
+    return await _behind(request, _named, name)
 
 
 async def answer(request: Request, behind: Behind, asked: Asked) -> Done:
@@ -312,9 +314,16 @@ def _strings(asked: Asked) -> dict[str, str]:
     return {str(name): str(value) for name, value in (asked.variables or {}).items()}
 
 
-def _in_unit(request: Request, find: Any, *names: str | None) -> Behind:
-    with unit_of(request, write=False, need="viewer") as unit:
-        return cast(Behind, find(unit, *names))
+async def _behind(request: Request, find: Any, *names: str | None) -> Behind:
+    whoever = replace(caller_of(request).actor, request_id=None)
+
+    def read() -> tuple[Behind, datetime]:
+        with unit_of(request, write=False, need="viewer") as unit:
+            found: Behind = find(unit, *names)
+        # Whether a model lies on this machine is a question to the disk, which tells nobody of changes.
+        return found, now() if find is _named and found.deployment_id is None else FOREVER
+
+    return await studio_of(request).remembered.of((find, whoever, *names), read)
 
 
 def _deployment(unit: Unit, id_or_serving_name: str) -> Behind:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalErr
 from sqlalchemy.orm import Session, sessionmaker
 
 from softprompt.errors import NameTaken, ParameterInvalid, SoftpromptError, StorageFull, Unavailable, UsageError
+from softprompt.storage.commits import Commits
 
 T = TypeVar("T")
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -46,6 +47,7 @@ class Database:
         self.sqlite = make_url(url).get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(url) if self.sqlite else _postgres_engine(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._commits = Commits(self.engine) if self.sqlite and _in_a_file(url) else None
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -118,7 +120,13 @@ class Database:
     def newest_revision() -> str:
         return ScriptDirectory.from_config(_alembic()).get_current_head() or ""
 
+    def mark(self) -> int | None:
+        """Another number after every commit of anybody; None where that cannot be told for less than a question."""
+        return None if self._commits is None else self._commits.mark()
+
     def close(self) -> None:
+        if self._commits is not None:
+            self._commits.close()
         self.engine.dispose()
 
 
@@ -142,9 +150,8 @@ def _alembic() -> Config:
 
 
 def _sqlite_engine(url: str) -> Engine:
-    path = make_url(url).database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if _in_a_file(url):
+        Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -159,6 +166,11 @@ def _sqlite_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _in_a_file(url: str) -> bool:
+    parsed = make_url(url)
+    return parsed.database not in (None, "", ":memory:") and parsed.query.get("mode") != "memory"
 
 
 def _postgres_engine(url: str) -> Engine:

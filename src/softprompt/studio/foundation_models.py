@@ -43,7 +43,7 @@ class Model:
     @property
     def name(self) -> str:
         """What the engine opens: the catalogue's id, or the folder."""
-        return self.id if self.card else str(self.path)
+        return self.id if self.row is None else self.row.path
 
 
 def all_models(rows: Rows) -> list[Model]:

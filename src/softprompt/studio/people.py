@@ -256,6 +256,12 @@ def needs_note(key: ApiKey) -> bool:
     return key.last_used_at is None or key.last_used_at < now() - _USED_EVERY
 
 
+def quiet_until(key: ApiKey) -> datetime:
+    """When a valid key next has to be looked at, if nobody changes it: its use is to be noted, or it expires."""
+    noted = (key.last_used_at or key.created_at) + _USED_EVERY
+    return min(noted, key.expires_at or noted)
+
+
 def note_use(rows: Rows, key_id: str) -> None:
     rows.change(ApiKey, {"last_used_at": now()}, id=key_id)
 
@@ -286,13 +292,13 @@ def follow_link(unit: Unit, secret: str) -> SignedIn:
     return _session(unit, _living(unit.rows, link.user_id))
 
 
-def actor_of_session(rows: Rows, secret: str) -> tuple[Actor, str]:
-    """The actor behind a browser's cookie, and the token that its forms must carry."""
+def actor_of_session(rows: Rows, secret: str) -> tuple[Actor, BrowserSession]:
+    """The actor behind a browser's cookie, and the session, with the token that its forms must carry."""
     session = rows.get(BrowserSession, digest(secret))
     if session is None or session.expires_at <= now():
         raise Unauthenticated("You are not signed in any more. Sign in again.")
     user = _living(rows, session.user_id)
-    return Actor(user_id=user.id, name=user.name, admin=user.admin), session.csrf
+    return Actor(user_id=user.id, name=user.name, admin=user.admin), session
 
 
 def sign_out(unit: Unit, secret: str) -> None:

@@ -12,14 +12,14 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from softprompt.api.auth import bearer, caller_of_credential
-from softprompt.api.context import Caller, Studio
+from softprompt.api.auth import bearer, known_by_credential
+from softprompt.api.context import Studio
 from softprompt.api.watsonx import trainings_view
 from softprompt.errors import SoftpromptError, Unauthenticated
 from softprompt.jobs import events
 from softprompt.jobs.states import OVER
-from softprompt.storage.rows import Rows
 from softprompt.studio import runs
+from softprompt.studio.access import Actor
 
 router = APIRouter()
 INTERVAL = 0.25
@@ -32,8 +32,8 @@ async def watch(socket: WebSocket) -> None:
     studio: Studio = socket.app.state.studio
     run_id = socket.path_params["training_id"]
     try:
-        caller = await run_in_threadpool(_caller, studio, socket.headers.get("authorization", ""))
-        last, told, over = await run_in_threadpool(_news, studio, caller, run_id, 0)
+        actor = await _actor(studio, socket.headers.get("authorization", ""))
+        last, told, over = await run_in_threadpool(_news, studio, actor, run_id, 0)
     except SoftpromptError as error:
         await socket.close(_REFUSED, str(error)[:120])
         return
@@ -46,24 +46,23 @@ async def watch(socket: WebSocket) -> None:
                 await socket.close()
                 return
             await asyncio.sleep(0 if over else INTERVAL)
-            last, told, over = await run_in_threadpool(_news, studio, caller, run_id, last)
+            last, told, over = await run_in_threadpool(_news, studio, actor, run_id, last)
     except (WebSocketDisconnect, RuntimeError):
         return  # the client has gone
     except SoftpromptError as error:
         await socket.close(_REFUSED, str(error)[:120])
 
 
-def _caller(studio: Studio, header: str) -> Caller:
+async def _actor(studio: Studio, header: str) -> Actor:
     credential = bearer(header)
     if credential is None:
         raise Unauthenticated
-    with studio.office.database.read() as session:
-        return caller_of_credential(Rows(session), credential, studio.secret)[0]
+    return (await known_by_credential(studio, credential)).actor
 
 
-def _news(studio: Studio, caller: Caller, run_id: str, last: int) -> tuple[int, list[dict[str, Any]], bool]:
+def _news(studio: Studio, actor: Actor, run_id: str, last: int) -> tuple[int, list[dict[str, Any]], bool]:
     """Frames since an event, the newest event, and whether nothing follows any more."""
-    with studio.office.unit(caller.actor, "viewer", write=False) as unit:
+    with studio.office.unit(actor, "viewer", write=False) as unit:
         run = runs.get(unit, run_id)
         found = events.after(unit.rows, run.id, last)
         began = run.started_at or run.created_at
