@@ -68,8 +68,8 @@ class Rows:
         return list(self.session.scalars(statement.limit(limit)))
 
     def count(self, table: type[T], *, deleted: bool = False, **equals: Any) -> int:
-        inner = self._select(table, deleted, equals).subquery()
-        return self.session.scalar(select(func.count()).select_from(inner)) or 0
+        found = self._select(table, deleted, equals).with_only_columns(func.count(), maintain_column_froms=True)
+        return self.session.scalar(found) or 0
 
     def page(
         self,

@@ -76,10 +76,10 @@ class TuningRun(InProject, Noun, Base):
     """One configuration on one dataset and one model. `state`: see `jobs.states`."""
 
     __tablename__ = "tuning_runs"
-    experiment_id: Mapped[str] = mapped_column(String(36), index=True)
+    experiment_id: Mapped[str] = mapped_column(String(36))
     number: Mapped[int]
     state: Mapped[str] = mapped_column(String(20), default="queued")
-    model_id: Mapped[str] = mapped_column(String(300), index=True)
+    model_id: Mapped[str] = mapped_column(String(300))
     dataset_id: Mapped[str] = mapped_column(String(36), index=True)
     validation: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """{"dataset_id": ID}, {"share": 0.2} or nothing."""
@@ -99,8 +99,11 @@ class TuningRun(InProject, Noun, Base):
     finished_at: Mapped[datetime | None]
     __table_args__ = (
         UniqueConstraint("experiment_id", "number"),
-        Index("ix_tuning_runs_project_state", "project_id", "state"),
+        Index("ix_tuning_runs_project_state", "project_id", "deleted_at", "state"),
         Index("ix_tuning_runs_project_created", "project_id", "created_at", "id"),
+        Index("ix_tuning_runs_experiment_state", "experiment_id", "deleted_at", "state", "number"),
+        Index("ix_tuning_runs_experiment_created", "experiment_id", "created_at", "id"),
+        Index("ix_tuning_runs_model_state", "model_id", "state", "deleted_at"),
     )
 
 
