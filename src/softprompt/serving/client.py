@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from softprompt.errors import SoftpromptError, Unavailable
 from softprompt.serving import backend
+from softprompt.serving.connections import BROKEN, Connections
 from softprompt.serving.protocol import (
     Done,
     Event,
@@ -25,7 +25,8 @@ from softprompt.serving.protocol import (
     parse_tokens,
 )
 
-CONNECT_SECONDS = 5.0
+ASK_SECONDS = 60.0
+"""For everything but answers."""
 
 
 class ServingClient:
@@ -33,16 +34,7 @@ class ServingClient:
 
     def __init__(self, url: str, secret: str, *, connections: int = 512) -> None:
         self._url = url
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            headers={"authorization": f"Bearer {secret}"},
-            # Answers take as long as they take; the work itself carries its time limit.
-            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(
-                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30.0
-            ),
-            trust_env=False,
-        )
+        self._connections = Connections(url, {"authorization": f"Bearer {secret}"}, connections)
 
     @classmethod
     def of(cls, note: Path) -> ServingClient:
@@ -58,18 +50,17 @@ class ServingClient:
     async def generate(self, work: Work) -> AsyncIterator[Event]:
         """Pieces, then one `Done` or `Failed`. Leaving the iteration early cancels the work."""
         try:
-            async with self._http.stream("POST", "/generate", content=dump(work)) as response:
-                lines = response.aiter_lines()
-                async for line in lines:
+            # Answers take as long as they take; the work itself carries its time limit.
+            async with self._connections.ask("POST", "/generate", dump(work)) as answer:
+                while (line := await answer.line()) is not None:
                     event = parse_event(line)
                     if not isinstance(event, Piece):
-                        async for _ in lines:  # to its very end, or the connection could not be used again
-                            pass
+                        await answer.read()  # to its very end, or the connection could not be used again
                         yield event
                         return
                     yield event
                 yield Failed.of(Unavailable(f"The serving host at {self._url} broke off. Ask again in a minute."))
-        except httpx.HTTPError as error:
+        except BROKEN as error:
             yield Failed.of(self._away(error))
 
     async def answer(self, work: Work) -> Done:
@@ -79,7 +70,7 @@ class ServingClient:
     async def tokenize(self, target: Target, text: str) -> Tokens:
         """The text as the target reads it."""
         asked = {"target": {"model_id": target.model_id, "prompt": target.prompt}, "text": text}
-        return parse_tokens(await self._asked("POST", "/tokenize", json=asked))
+        return parse_tokens(await self._asked("POST", "/tokenize", json.dumps(asked).encode()))
 
     async def status(self) -> dict[str, Any]:
         """What is loaded there and how busy it is."""
@@ -91,19 +82,20 @@ class ServingClient:
         return (await self._asked("GET", "/metrics")).decode()
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._connections.close()
 
-    async def _asked(self, method: str, path: str, **content: Any) -> bytes:
+    async def _asked(self, method: str, path: str, body: bytes = b"") -> bytes:
         try:
-            response = await self._http.request(method, path, timeout=60.0, **content)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(ASK_SECONDS), self._connections.ask(method, path, body) as answer:
+                content = await answer.read()
+        except BROKEN as error:
             raise self._away(error) from error
-        if response.status_code != 200:
-            event = parse_event(response.content)
-            raise event.error() if isinstance(event, Failed) else SoftpromptError(response.text)
-        return response.content
+        if answer.status != 200:
+            event = parse_event(content)
+            raise event.error() if isinstance(event, Failed) else SoftpromptError(content.decode("utf-8", "replace"))
+        return content
 
-    def _away(self, error: httpx.HTTPError) -> Unavailable:
+    def _away(self, error: Exception) -> Unavailable:
         return Unavailable(
             f"The serving host at {self._url} cannot be reached ({type(error).__name__}: {error}). "
             "Start it: softprompt serve."
