@@ -20,7 +20,7 @@ from softprompt.errors import ArtifactInvalid, Busy, ParameterInvalid, Unauthent
 from softprompt.params import GenerateConfig
 from softprompt.serving.client import ServingClient
 from softprompt.serving.host import Host
-from softprompt.serving.protocol import Done, Piece, Target, Work
+from softprompt.serving.protocol import Done, Event, Failed, Piece, Target, Work, dump, parse_event
 from softprompt.serving.server import make_app
 
 from .conftest import HostMaker, answered, failed
@@ -191,3 +191,20 @@ def test_asking_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+async def test_a_fault_before_the_first_word_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty:
+        async def generate(self, work: Work) -> AsyncIterator[Event]:
+            raise ZeroDivisionError
+            yield
+
+    app = make_app(Faulty(), SECRET, lambda: b"")  # type: ignore[arg-type]
+    headers = {"authorization": f"Bearer {SECRET}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://host", headers=headers) as bare:
+        answer = await bare.post("/generate", content=dump(Work(target=Target("m"), text="x")))
+    told = parse_event(answer.content)
+    assert isinstance(told, Failed)
+    assert (told.status, told.code) == (500, "internal")
+    assert "ZeroDivisionError" in told.message
+    assert "a request failed" in caplog.text

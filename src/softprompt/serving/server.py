@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import os
 import signal
 import socket
@@ -34,6 +35,7 @@ from softprompt.serving.host import Host, HostSettings
 from softprompt.serving.protocol import Event, Failed, Target, dump, parse_work
 from softprompt.serving.threads import Launch, MainThread
 
+log = logging.getLogger("softprompt.serving")
 STOP_SECONDS = 5.0
 """Time that rows get to come to their end when the host is stopped."""
 FILE = "serving.json"
@@ -109,20 +111,34 @@ class _Generate:
 
 
 async def _send_events(events: AsyncIterator[Event], send: Send) -> None:
-    headers = [(b"content-type", b"application/x-ndjson")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    """Nothing leaves before the first event: who waits is woken once, and not while the model needs the processors."""
+    begun = False
     try:
         async for event in events:
-            more = event.kind == "piece"
-            await send({"type": "http.response.body", "body": dump(event), "more_body": more})
-            if not more:
+            await _send_event(event, send, first=not begun)
+            begun = True
+            if event.kind != "piece":
                 return
     except OSError:  # the connection broke while we wrote
         return
+    except Exception as error:
+        if begun:  # the answer breaks off, which tells enough
+            raise
+        log.exception("a request failed")
+        await _send_event(Failed.of(error), send, first=True)
     finally:
         close = getattr(events, "aclose", None)
         if close is not None:
             await close()
+
+
+async def _send_event(event: Event, send: Send, *, first: bool) -> None:
+    line, more = dump(event), event.kind == "piece"
+    if first:
+        length = [] if more else [(b"content-length", str(len(line)).encode())]
+        headers = [(b"content-type", b"application/x-ndjson"), *length]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": line, "more_body": more})
 
 
 async def _gone(receive: Receive) -> None:
