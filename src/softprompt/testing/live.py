@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ from softprompt.serving.protocol import Done, Event, Failed, Piece, Target, Toke
 from softprompt.studio.access import SYSTEM, Actor, Office
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.routing import BaseRoute
+
     from softprompt.serving.backend import Backend
     from softprompt.storage.tables import Project
     from softprompt.studio.access import Role
@@ -177,6 +181,7 @@ def live_studio(data_dir: Path, backend: Backend, *, tls: bool = False, **settin
         data_dir=given.data_dir, database_url=given.database_url, storage_url=given.storage_url, **settings
     )
     app = create_app(chosen, backend)
+    _know_routes(app)
     app.state.studio.examine = lambda: examine(chosen, 0, 0)
     office = app.state.studio.office
     with office.unit(SYSTEM) as unit:
@@ -187,16 +192,64 @@ def live_studio(data_dir: Path, backend: Backend, *, tls: bool = False, **settin
     common: dict[str, Any] = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
     with _listening() as plain, _listening() as secure:
         studio = LiveStudio(_bound(plain), office, backend, key, project, data_dir)
-        servers = [(uvicorn.Server(uvicorn.Config(app, **common)), plain)]
+        server = _server_class()
+        servers = [(server(uvicorn.Config(app, **common)), plain)]
         if tls:
             from softprompt.supervisor import certificate
 
             made = certificate.ensure(data_dir / "tls", "127.0.0.1")
             studio.tls, studio.cert = _bound(secure).replace("http://127.0.0.1", "https://localhost"), made.cert
             ssl: dict[str, Any] = {"ssl_certfile": made.cert, "ssl_keyfile": made.key, "lifespan": "off"}
-            servers.append((uvicorn.Server(uvicorn.Config(app, **common, **ssl)), secure))
+            servers.append((server(uvicorn.Config(app, **common, **ssl)), secure))
         with _running(servers):
             yield studio
+
+
+def _know_routes(app: FastAPI) -> None:
+    """Give an application the routes of the first one of this process.
+
+    They are equal, and nothing in them belongs to one studio. FastAPI works out what each of them takes when they are
+    first asked, for half a second: once is enough.
+    """
+    if not _ROUTES:
+        _ROUTES.extend(app.router.routes)
+    app.router.routes[:] = _ROUTES
+
+
+_ROUTES: list[BaseRoute] = []
+
+
+@cache
+def _server_class() -> Any:
+    """A server that ends when it is told to; uvicorn's looks ten times a second and then waits for who may be there."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def leave(self) -> None:
+            self.should_exit = True
+            self._loop.call_soon_threadsafe(self._told.set)
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
+            await super().startup(sockets)
+
+        async def main_loop(self) -> None:
+            both = [asyncio.create_task(super().main_loop()), asyncio.create_task(self._told.wait())]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            for task in both:
+                task.cancel()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            if self.server_state.connections or self.server_state.tasks:
+                await super().shutdown(sockets)
+                return
+            for server in self.servers:
+                server.close()
+            for each in sockets or []:
+                each.close()
+            await self.lifespan.shutdown()
+
+    return Server
 
 
 @contextmanager
@@ -232,7 +285,7 @@ def _running(servers: list[Any]) -> Iterator[None]:
         yield
     finally:
         for server, _ in servers:
-            server.should_exit = True
+            server.leave()
         thread.join(PATIENCE)
 
 

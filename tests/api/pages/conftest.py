@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from softprompt.storage.database import Database
 from softprompt.studio import people
 from softprompt.studio.access import SYSTEM
 from softprompt.testing.live import EchoBackend, LiveStudio, live_studio
@@ -25,22 +24,12 @@ def model_is_here(smollm2: Path) -> None:
     """The Prompt Lab asks models that lie on this machine."""
 
 
-@pytest.fixture(scope="session")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with all tables and no rows; copying it is quicker than migrating."""
-    path = tmp_path_factory.mktemp("tables") / "studio.db"
-    database = Database(f"sqlite:///{path}")
-    database.upgrade()
-    database.close()
-    return path
-
-
 @pytest.fixture
-def data_dir(tmp_path: Path, tables: Path) -> Path:
+def data_dir(tmp_path: Path, sqlite_template: Path) -> Path:
     """The folder of a studio, its database in it."""
     folder = tmp_path / "studio"
     folder.mkdir()
-    shutil.copy(tables, folder)
+    shutil.copy(sqlite_template, folder)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -10,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.pages import tuning_form
 from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, project_of, text_of
-from softprompt.errors import InUse, ParameterInvalid, SoftpromptError
+from softprompt.errors import InUse, ModelUnknown, ParameterInvalid, SoftpromptError
 from softprompt.storage.tables import Dataset, TunedPrompt, TuningExperiment, TuningRun
 from softprompt.studio import experiments, foundation_models, measurements, outlook, runs, tuned_prompts
 from softprompt.studio.access import RANKS, Unit
@@ -173,10 +174,13 @@ def _first_words(unit: Unit, asked: Mapping[str, str]) -> dict[str, str]:
 def _usual_model(unit: Unit) -> str:
     """The model of the newest run, else the first one that is here."""
     newest = runs.page(unit, limit=1).items
-    usable = [model.id for model in foundation_models.all_models(unit.rows) if model.tunable and model.available]
-    if newest and newest[0].model_id in usable:
-        return newest[0].model_id
-    return usable[0] if usable else ""
+    if newest:
+        with suppress(ModelUnknown):
+            model = foundation_models.find(unit.rows, newest[0].model_id)
+            if model.tunable and model.available:
+                return model.id
+    usable = (model.id for model in foundation_models.all_models(unit.rows) if model.tunable and model.available)
+    return next(usable, "")
 
 
 def _ready(unit: Unit) -> list[Dataset]:
