@@ -36,7 +36,8 @@ from softprompt.jobs.queue import Timing
 from softprompt.worker.process import WorkerSettings, work
 home, url, files, lease = sys.argv[1:]
 studio = StudioSettings(data_dir=Path(home), database_url=url, storage_url=files)
-work(WorkerSettings(studio=studio, poll=0.02, timing=Timing(lease=float(lease), backoff=0.0)))
+timing = Timing(lease=float(lease), backoff=0.0)
+work(WorkerSettings(studio=studio, poll=0.02, timing=timing, spare=False))
 """
 
 
