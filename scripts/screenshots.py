@@ -263,7 +263,7 @@ class Seeds:
 
         wait(look, "the evaluation does not end", 1800)
 
-    def _post(self, path: str, **body: Any) -> dict[str, Any]:
+    def _post(self, path: str, /, **body: Any) -> dict[str, Any]:
         return told(self.client.post(path, json=body))
 
 
