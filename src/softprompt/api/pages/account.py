@@ -9,7 +9,17 @@ from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.auth import COOKIE
 from softprompt.api.context import caller_of, unit_of
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, text_of
+from softprompt.api.pages.shared import (
+    Again,
+    carry_out,
+    form_of,
+    frame_of,
+    go,
+    in_unit,
+    once_more,
+    page_answer,
+    text_of,
+)
 from softprompt.api.studio.sign_in import slow_down
 from softprompt.errors import Forbidden, NotFound, ParameterInvalid, SoftpromptError
 from softprompt.storage.people import ApiKey, User
@@ -77,7 +87,7 @@ async def make_key(request: Request) -> Response:
     try:
         secret = await in_unit(request, make)
     except SoftpromptError as error:
-        return await _refused(request, error, given)
+        return await once_more(_again(request, given), error)
     told = pages.Told(secret=secret, secret_name=given.get("name", ""))
     return await run_in_threadpool(_page, request, told)
 
@@ -112,11 +122,7 @@ async def rename(request: Request) -> Response:
     def change(unit: Unit) -> None:
         people.rename(unit, _oneself(request, unit), given.get("name", ""))
 
-    try:
-        await in_unit(request, change)
-    except SoftpromptError as error:
-        return await _refused(request, error)
-    return go("/account?told=name")
+    return await carry_out(request, change, then="/account?told=name", again=_again(request))
 
 
 @router.post("/account/password")
@@ -138,7 +144,7 @@ async def set_password(request: Request) -> Response:
             error = ParameterInvalid(
                 "Current password: it does not fit. An admin can make you a link to set a new one."
             )
-        return await _refused(request, error)
+        return await once_more(_again(request), error)
     return go("/account?told=password")
 
 
@@ -164,6 +170,5 @@ def _oneself(request: Request, unit: Unit) -> User:
     return user
 
 
-async def _refused(request: Request, error: SoftpromptError, given: dict[str, str] | None = None) -> Response:
-    told = pages.Told(problem=str(error), given=given)
-    return await run_in_threadpool(_page, request, told, error.status)
+def _again(request: Request, given: dict[str, str] | None = None) -> Again:
+    return lambda words, status: _page(request, pages.Told(problem=words, given=given), status)

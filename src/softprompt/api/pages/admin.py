@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi import Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.context import unit_of
-from softprompt.api.pages.shared import frame_of, page_answer
-from softprompt.errors import SoftpromptError
+from softprompt.api.pages.shared import Again, frame_of, page_answer
 from softprompt.studio import people
 from softprompt.studio.access import Unit
 from softprompt.ui.components import no_permission
@@ -28,6 +26,6 @@ def for_admins(request: Request, title: str, draw: Draw, status: int = 200) -> R
         return page_answer(request, no_permission(frame_of(request, unit), title, words, people.admins(unit.rows)), 403)
 
 
-async def again(request: Request, title: str, draw: Callable[[str], Draw], error: SoftpromptError) -> Response:
+def again_for_admins(request: Request, title: str, draw: Callable[[str], Draw]) -> Again:
     """The page once more, with what did not work above it."""
-    return await run_in_threadpool(for_admins, request, title, draw(str(error)), error.status)
+    return lambda words, status: for_admins(request, title, draw(words), status)

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from softprompt.api.context import unit_of
-from softprompt.api.pages.admin import Draw, again, for_admins
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, text_of
-from softprompt.errors import ParameterInvalid, SoftpromptError
+from softprompt.api.pages.admin import Draw, again_for_admins, for_admins
+from softprompt.api.pages.shared import carry_out, form_of, frame_of, page_answer, text_of
+from softprompt.errors import ParameterInvalid
 from softprompt.studio import queue
 from softprompt.studio.access import Unit
 from softprompt.ui.pages import jobs as pages
@@ -70,8 +70,5 @@ async def cancel(request: Request, job_id: str) -> Response:
 
 
 async def _changed(request: Request, work: Any, told: str) -> Response:
-    try:
-        await in_unit(request, work)
-    except SoftpromptError as error:
-        return await again(request, TITLE, lambda words: _jobs(request, problem=words), error)
-    return go(f"/admin/jobs?told={told}")
+    again = again_for_admins(request, TITLE, lambda words: _jobs(request, problem=words))
+    return await carry_out(request, work, then=f"/admin/jobs?told={told}", again=again)

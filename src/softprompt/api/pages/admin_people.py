@@ -8,8 +8,19 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.context import unit_of
-from softprompt.api.pages.admin import Draw, again, for_admins
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, project_of, text_of
+from softprompt.api.pages.admin import Draw, again_for_admins, for_admins
+from softprompt.api.pages.shared import (
+    Again,
+    carry_out,
+    form_of,
+    frame_of,
+    go,
+    in_unit,
+    once_more,
+    page_answer,
+    project_of,
+    text_of,
+)
 from softprompt.errors import NotFound, SoftpromptError
 from softprompt.storage.people import ApiKey, User
 from softprompt.storage.tables import Project, Space
@@ -79,7 +90,8 @@ async def invite(request: Request) -> Response:
     try:
         name, secret = await in_unit(request, make)
     except SoftpromptError as error:
-        return await again(request, TITLE, lambda words: _people(request, problem=words, given=given), error)
+        again = again_for_admins(request, TITLE, lambda words: _people(request, problem=words, given=given))
+        return await once_more(again, error)
     link = pages.Link(address=_address(request, secret), name=name, hours=HOURS, invited=True)
     return await run_in_threadpool(for_admins, request, TITLE, _people(request, link=link))
 
@@ -123,13 +135,13 @@ def _one(request: Request, user_id: str, **told: Any) -> Draw:
 
 async def _changed(request: Request, user_id: str, work: Any, told: str) -> Response:
     """Do something to a person, and show them again."""
-    try:
-        await in_unit(request, work)
-    except SoftpromptError as error:
-        if isinstance(error, NotFound):
-            raise
-        return await again(request, TITLE, lambda words: _one(request, user_id, problem=words), error)
-    return go(f"/admin/people/{user_id}?told={told}")
+    return await carry_out(
+        request, work, then=f"/admin/people/{user_id}?told={told}", again=_one_again(request, user_id)
+    )
+
+
+def _one_again(request: Request, user_id: str) -> Again:
+    return again_for_admins(request, TITLE, lambda words: _one(request, user_id, problem=words))
 
 
 @router.post("/admin/people/{user_id}/roles")
@@ -157,7 +169,7 @@ async def make_link(request: Request, user_id: str) -> Response:
     try:
         user, secret = await in_unit(request, lambda unit: _reset(unit, user_id))
     except SoftpromptError as error:
-        return await again(request, TITLE, lambda words: _one(request, user_id, problem=words), error)
+        return await once_more(_one_again(request, user_id), error)
     link = pages.Link(address=_address(request, secret), name=user, hours=HOURS, invited=False)
     return await run_in_threadpool(for_admins, request, TITLE, _one(request, user_id, link=link))
 
@@ -243,8 +255,9 @@ async def set_member(request: Request, container_id: str) -> Response:
     try:
         await in_unit(request, change)
     except SoftpromptError as error:
-        told, status = str(error), error.status
-        return await run_in_threadpool(lambda: _members(request, container_id, status, problem=told, typed=name))
+        return await once_more(
+            lambda words, status: _members(request, container_id, status, problem=words, typed=name), error
+        )
     seen = await in_unit(request, lambda unit: unit.visible(), write=False)
     left = seen is not None and container_id not in seen
     return go("/account") if left else go(f"/members/{container_id}?told=member")

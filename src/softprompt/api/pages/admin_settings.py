@@ -9,8 +9,8 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.context import caller_of, studio_of, unit_of
-from softprompt.api.pages.admin import Draw, again, for_admins
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, project_of, text_of
+from softprompt.api.pages.admin import Draw, again_for_admins, for_admins
+from softprompt.api.pages.shared import Again, carry_out, form_of, frame_of, go, once_more, project_of, text_of
 from softprompt.errors import SoftpromptError
 from softprompt.studio import backups, projects, settings, trash
 from softprompt.studio.access import Unit
@@ -72,7 +72,7 @@ async def make_backup(request: Request) -> Response:
     try:
         await run_in_threadpool(backups.make, studio.office, actor, studio.settings.data_dir)
     except SoftpromptError as error:
-        return await again(request, TITLE, lambda words: _settings(request, problem=words), error)
+        return await once_more(_again(request), error)
     return go("/admin/settings?told=backup#backups")
 
 
@@ -112,8 +112,8 @@ async def purge(request: Request) -> Response:
 
 
 async def _changed(request: Request, work: Any, told: str, anchor: str) -> Response:
-    try:
-        await in_unit(request, work)
-    except SoftpromptError as error:
-        return await again(request, TITLE, lambda words: _settings(request, problem=words), error)
-    return go(f"/admin/settings?told={told}{anchor}")
+    return await carry_out(request, work, then=f"/admin/settings?told={told}{anchor}", again=_again(request))
+
+
+def _again(request: Request) -> Again:
+    return again_for_admins(request, TITLE, lambda words: _settings(request, problem=words))

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from softprompt.api import inference
 from softprompt.api.context import unit_of
-from softprompt.api.pages.shared import form_of, frame_of, page_answer
+from softprompt.api.pages.shared import form_of, frame_of, once_more, page_answer
 from softprompt.errors import NotFound, ParameterInvalid, SoftpromptError
 from softprompt.params import GenerateConfig
 from softprompt.storage.tables import TuningRun
@@ -53,7 +53,9 @@ async def ask(request: Request) -> Response:
         found = await run_in_threadpool(_prompts, request, wanted)
         replies = await _replies(request, found, questions)
     except SoftpromptError as error:
-        return await run_in_threadpool(_page, request, wanted, typed=typed, problem=str(error), status=error.status)
+        return await once_more(
+            lambda words, status: _page(request, wanted, typed=typed, problem=words, status=status), error
+        )
     return await run_in_threadpool(_page, request, wanted, typed=typed, replies=replies)
 
 

@@ -19,7 +19,7 @@ from starlette.datastructures import UploadFile
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.pages import data_changes, data_upload
 from softprompt.api.pages.data_store import LARGEST_NUMBER, coming, index_of, number, shown_of, stored, stored_lines
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, project_of
+from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, once_more, page_answer, project_of
 from softprompt.errors import NotFound, SoftpromptError, UsageError
 from softprompt.storage.tables import Dataset
 from softprompt.studio import datasets, datasets_leaks, datasets_lengths
@@ -97,8 +97,9 @@ async def load(request: Request) -> Response:
             name = given or Path(file_name).stem or "Pasted rows"
             found = await run_in_threadpool(stored, request, path, name, file_name)
     except SoftpromptError as error:
-        told, status = str(error), error.status
-        return await run_in_threadpool(lambda: _listed(request, told, status, pasted=pasted[:_PASTED], name=given))
+        return await once_more(
+            lambda words, status: _listed(request, words, status, pasted=pasted[:_PASTED], name=given), error
+        )
     finally:
         await form.close()
     return go(f"/data/{found.id}")
@@ -138,14 +139,13 @@ async def make_new(request: Request) -> Response:
             raise UsageError(f"Row {half[0]} has no input or no output. Write both texts, or empty the row.")
         found = await run_in_threadpool(lambda: stored_lines(request, (line_of(*row) for row in rows), name))
     except SoftpromptError as error:
-        told, status = str(error), error.status
 
-        def again() -> Response:
+        def again(words: str, status: int) -> Response:
             with unit_of(request, write=False, need="viewer") as unit:
-                page = data_edit.new(frame_of(request, unit), name=name, rows=rows, problem=told)
+                page = data_edit.new(frame_of(request, unit), name=name, rows=rows, problem=words)
             return page_answer(request, page, status)
 
-        return await run_in_threadpool(again)
+        return await once_more(again, error)
     return go(f"/data/{found.id}")
 
 

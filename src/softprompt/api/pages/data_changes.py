@@ -10,7 +10,7 @@ from starlette.datastructures import FormData
 
 from softprompt.api.context import unit_of
 from softprompt.api.pages.data_store import LARGEST_NUMBER, index_of, number, shown_of, stored_lines
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer
+from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, once_more, page_answer
 from softprompt.errors import DatasetUnreadable, SoftpromptError
 from softprompt.storage.datasets import Listed
 from softprompt.storage.tables import Dataset
@@ -68,11 +68,9 @@ async def save_edit(request: Request, dataset_id: str, start: int = 0) -> Respon
         lines = datasets_edit.edited(index, draft)
         made: Dataset = await run_in_threadpool(stored_lines, request, lines, found.name, like=found)
     except SoftpromptError as error:
-        told, status, kept = str(error), error.status, draft
-        if status in (403, 404):
-            raise
-        return await run_in_threadpool(
-            lambda: _edit(request, dataset_id, start, draft=kept, problem=told, status=status)
+        kept = draft
+        return await once_more(
+            lambda words, status: _edit(request, dataset_id, start, draft=kept, problem=words, status=status), error
         )
     return go(f"/data/{made.id}")
 
@@ -213,10 +211,7 @@ async def make_split(request: Request, dataset_id: str) -> Response:
     try:
         made = await run_in_threadpool(work)
     except SoftpromptError as error:
-        if error.status in (403, 404):
-            raise
-        told, status = str(error), error.status
-        return await run_in_threadpool(lambda: _split(request, dataset_id, shares, {}, told, status))
+        return await once_more(lambda words, status: _split(request, dataset_id, shares, {}, words, status), error)
     return go(address(f"/data/{dataset_id}/split", **made))
 
 

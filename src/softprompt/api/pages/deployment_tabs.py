@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from softprompt.api import inference
 from softprompt.api.context import caller_of, studio_of, unit_of
 from softprompt.api.pages.deployment_views import shown_of, wires
-from softprompt.api.pages.shared import form_of, frame_of, in_unit, page_answer, text_of
+from softprompt.api.pages.shared import form_of, frame_of, in_unit, once_more, page_answer, text_of
 from softprompt.api.studio.inference import snippets_of
 from softprompt.errors import SoftpromptError
 from softprompt.params import GenerateConfig
@@ -60,10 +60,10 @@ async def make_key(request: Request, deployment_id: str) -> Response:
     try:
         secret = await in_unit(request, make)
     except SoftpromptError as error:
-        if error.status in (403, 404):
-            raise
-        told, status = {"problem": str(error), "name": given.get("name", "")}, error.status
-        return await run_in_threadpool(lambda: _code(request, deployment_id, status, **told))
+        name = given.get("name", "")
+        return await once_more(
+            lambda words, status: _code(request, deployment_id, status, problem=words, name=name), error
+        )
     return await run_in_threadpool(lambda: _code(request, deployment_id, secret=secret))
 
 

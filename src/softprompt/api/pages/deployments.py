@@ -9,12 +9,21 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 
 from softprompt.api import inference
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.pages.deployment_views import MOST_CHOICES, endpoints, may_edit, shown_of
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, project_of, text_of
+from softprompt.api.pages.shared import (
+    carry_out,
+    form_of,
+    frame_of,
+    go,
+    in_unit,
+    once_more,
+    page_answer,
+    project_of,
+    text_of,
+)
 from softprompt.errors import Forbidden, SoftpromptError
 from softprompt.params import GenerateConfig
 from softprompt.storage.tables import Deployment, Project, Space, TunedPrompt
@@ -135,11 +144,12 @@ async def deploy(request: Request) -> Response:
             tags=tags_of(given),
         )
 
-    try:
-        made = await in_unit(request, make)
-    except SoftpromptError as error:
-        return await run_in_threadpool(_form, request, given, str(error), error.status)
-    return go(f"/deployments/{made.id}?deployed=1")
+    return await carry_out(
+        request,
+        make,
+        then=lambda made: f"/deployments/{made.id}?deployed=1",
+        again=lambda words, status: _form(request, given, words, status),
+    )
 
 
 def _where(unit: Unit, given: dict[str, str]) -> Space | None:
@@ -212,8 +222,9 @@ async def swap(request: Request, deployment_id: str) -> Response:
     except Forbidden:
         raise
     except SoftpromptError as error:
-        words, status = f"What answers now goes on. {error}", error.status
-        return await run_in_threadpool(_overview, request, deployment_id, words, status)
+        return await once_more(
+            lambda words, status: _overview(request, deployment_id, f"What answers now goes on. {words}", status), error
+        )
     return go(f"/deployments/{deployment_id}?swapped={before}")
 
 
@@ -256,13 +267,12 @@ async def change(request: Request, deployment_id: str) -> Response:
             revision=int(revision) if revision.isdecimal() else None,
         )
 
-    try:
-        await in_unit(request, write)
-    except SoftpromptError as error:
-        if error.status in (403, 404):
-            raise
-        return await run_in_threadpool(_edit, request, deployment_id, given, str(error), error.status)
-    return go(f"/deployments/{deployment_id}")
+    return await carry_out(
+        request,
+        write,
+        then=f"/deployments/{deployment_id}",
+        again=lambda words, status: _edit(request, deployment_id, given, words, status),
+    )
 
 
 @router.get("/deployments/{deployment_id}/promote")
@@ -294,11 +304,12 @@ async def promote(request: Request, deployment_id: str) -> Response:
         serving = None if moved else given.get("serving_name")
         return deployments.promote(unit, deployment_id, space.id if space else "", serving=serving, move_name=moved)
 
-    try:
-        made = await in_unit(request, make)
-    except SoftpromptError as error:
-        return await run_in_threadpool(_promote, request, deployment_id, given, str(error), error.status)
-    return go(f"/deployments/{made.id}?deployed=1")
+    return await carry_out(
+        request,
+        make,
+        then=lambda made: f"/deployments/{made.id}?deployed=1",
+        again=lambda words, status: _promote(request, deployment_id, given, words, status),
+    )
 
 
 @router.post("/deployments/{deployment_id}/state")
@@ -318,11 +329,9 @@ async def delete(request: Request, deployment_id: str) -> Response:
 @router.post("/deployments/{deployment_id}/restore")
 async def restore(request: Request, deployment_id: str) -> Response:
     nameless = bool(text_of(await form_of(request)).get("nameless"))
-    try:
-        await in_unit(request, lambda unit: deployments.restore(unit, deployment_id, nameless=nameless))
-    except SoftpromptError as error:
-        if error.status in (403, 404):
-            raise
-        told, status = str(error), error.status
-        return await run_in_threadpool(lambda: _list(request, gone=deployment_id, problem=told, status=status))
-    return go(f"/deployments/{deployment_id}")
+    return await carry_out(
+        request,
+        lambda unit: deployments.restore(unit, deployment_id, nameless=nameless),
+        then=f"/deployments/{deployment_id}",
+        again=lambda words, status: _list(request, gone=deployment_id, problem=words, status=status),
+    )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
 from softprompt.api.context import unit_of
 from softprompt.api.pages.runs import file_answer
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, project_of
+from softprompt.api.pages.shared import carry_out, form_of, frame_of, go, in_unit, page_answer, project_of
 from softprompt.errors import ParameterInvalid, SoftpromptError
 from softprompt.jobs import events
 from softprompt.storage.tables import Dataset, Evaluation, TunedPrompt, TuningRun
@@ -100,11 +99,12 @@ def _as_before(unit: Unit, evaluation_id: str) -> Given:
 @router.post("/tuning/evaluations/new")
 async def start(request: Request) -> Response:
     given = _given(await form_of(request))
-    try:
-        row = await in_unit(request, lambda unit: _started(unit, given))
-    except SoftpromptError as error:
-        return await run_in_threadpool(_form, request, given, str(error), error.status)
-    return go(f"{HOME}/{row.id}")
+    return await carry_out(
+        request,
+        lambda unit: _started(unit, given),
+        then=lambda row: f"{HOME}/{row.id}",
+        again=lambda words, status: _form(request, given, words, status),
+    )
 
 
 def _started(unit: Unit, given: Given) -> Evaluation:

@@ -9,8 +9,7 @@ from fastapi import APIRouter, Request, Response
 from softprompt.api.context import unit_of
 from softprompt.api.pages.lab import Standing, shown
 from softprompt.api.pages.lab_forms import read, text
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, project_of
-from softprompt.errors import SoftpromptError
+from softprompt.api.pages.shared import carry_out, form_of, frame_of, go, in_unit, page_answer, project_of
 from softprompt.storage.people import User
 from softprompt.storage.tables import PromptSession
 from softprompt.studio import lab_subjects, prompt_sessions, trash
@@ -43,20 +42,21 @@ def show_sessions(request: Request, search: str = "", cursor: str | None = None,
 async def save_session(request: Request) -> Response:
     """What stands on the page, under a name of its own."""
     form = await form_of(request)
-    page = read(form)
+    page, generation, session = read(form), text(form, "generation"), text(form, "session")
 
     def work(unit: Unit) -> str:
         project = project_of(unit)
         taken = lambda name: unit.rows.first(PromptSession, project_id=project.id, name=name) is not None  # noqa: E731
         name = free_name(text(form, "name").strip() or _called(page), taken)
-        made = prompt_sessions.create(unit, project, name, **_saved(unit, page, text(form, "generation")))
+        made = prompt_sessions.create(unit, project, name, **_saved(unit, page, generation))
         return made.id
 
-    try:
-        return go(f"/lab?session={await in_unit(request, work)}")
-    except SoftpromptError as error:
-        standing = Standing(page, text(form, "generation"), text(form, "session"), str(error))
-        return await shown(request, standing, error.status)
+    return await carry_out(
+        request,
+        work,
+        then=lambda made: f"/lab?session={made}",
+        again=lambda words, status: shown(request, Standing(page, generation, session, words), status),
+    )
 
 
 @router.get("/lab/sessions/{session_id}")
@@ -69,20 +69,21 @@ def open_session(request: Request, session_id: str) -> Response:
 async def save_over(request: Request, session_id: str) -> Response:
     """What stands on the page, in the session that is open."""
     form = await form_of(request)
-    page = read(form)
+    page, generation = read(form), text(form, "generation")
 
     def work(unit: Unit) -> None:
-        saved = _saved(unit, page, text(form, "generation"))
+        saved = _saved(unit, page, generation)
         kept = prompt_sessions.get(unit, session_id).content
         fresh = {"data", "input", "text", *saved["content"]}
         saved["content"] |= {name: value for name, value in kept.items() if name not in fresh}
         prompt_sessions.update(unit, session_id, name=text(form, "name").strip() or None, **saved)
 
-    try:
-        await in_unit(request, work)
-        return go(f"/lab?session={session_id}")
-    except SoftpromptError as error:
-        return await shown(request, Standing(page, text(form, "generation"), session_id, str(error)), error.status)
+    return await carry_out(
+        request,
+        work,
+        then=f"/lab?session={session_id}",
+        again=lambda words, status: shown(request, Standing(page, generation, session_id, words), status),
+    )
 
 
 @router.post("/lab/sessions/{session_id}/rename")

@@ -7,13 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.context import unit_of
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, text_of
+from softprompt.api.pages.shared import carry_out, form_of, frame_of, page_answer, text_of
 from softprompt.config import Settings
 from softprompt.engine import model_disk
-from softprompt.errors import SoftpromptError
 from softprompt.studio import foundation_models, model_choice, model_pulls, model_use
 from softprompt.studio.access import Unit
 from softprompt.studio.model_choice import Wish
@@ -73,14 +71,12 @@ def follow(request: Request) -> Response:
 @router.post("/models/add")
 async def add(request: Request) -> Response:
     given = text_of(await form_of(request))
-    try:
-        row = await in_unit(
-            request, lambda unit: foundation_models.add(unit, given.get("id", ""), given.get("path", ""))
-        )  # fmt: skip
-    except SoftpromptError as error:
-        told, status = str(error), error.status
-        return await run_in_threadpool(lambda: _models(request, Wish(), problem=told, status=status))
-    return go(address(row.model_id))
+    return await carry_out(
+        request,
+        lambda unit: foundation_models.add(unit, given.get("id", ""), given.get("path", "")),
+        then=lambda row: address(row.model_id),
+        again=lambda words, status: _models(request, Wish(), problem=words, status=status),
+    )
 
 
 @router.post("/models/forget")
@@ -115,12 +111,12 @@ async def _order(
 ) -> Response:
     """What a button of a model does; what is wrong with it stands on the model's page."""
     model = text_of(await form_of(request)).get("model", "")
-    try:
-        result = await in_unit(request, lambda unit: work(unit, model))
-    except SoftpromptError as error:
-        told, status = str(error), error.status
-        return await run_in_threadpool(lambda: _model(request, model, problem=told, status=status))
-    return go(then(model, result))
+    return await carry_out(
+        request,
+        lambda unit: work(unit, model),
+        then=lambda result: then(model, result),
+        again=lambda words, status: _model(request, model, problem=words, status=status),
+    )
 
 
 def _model(request: Request, model_id: str, *, problem: str = "", status: int = 200) -> Response:

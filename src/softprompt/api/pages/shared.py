@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
@@ -13,11 +14,14 @@ from starlette.datastructures import FormData
 from softprompt.api.context import caller_of, unit_of
 from softprompt.api.html import page_answer as page_answer
 from softprompt.api.html import static_version as static_version
-from softprompt.errors import StaleForm
+from softprompt.errors import SoftpromptError, StaleForm
 from softprompt.storage.tables import Project
 from softprompt.studio import projects
 from softprompt.studio.access import Unit
 from softprompt.ui.layout import Frame
+
+Again = Callable[[str, int], Response | Awaitable[Response]]
+"""Draws the page of a form once more, with what was wrong and the status that goes with it."""
 
 
 def frame_of(request: Request, unit: Unit) -> Frame:
@@ -69,3 +73,20 @@ async def in_unit(request: Request, work: Any, *, write: bool = True) -> Any:
             return work(unit)
 
     return await run_in_threadpool(inside)
+
+
+async def carry_out(
+    request: Request, work: Callable[[Unit], Any], *, then: str | Callable[[Any], str], again: Again
+) -> Response:
+    """What a form asks for, and on to another page (`then` may tell it from what was made); refused: the form again."""
+    try:
+        made = await in_unit(request, work)
+    except SoftpromptError as error:
+        return await once_more(again, error)
+    return go(then if isinstance(then, str) else then(made))
+
+
+async def once_more(again: Again, error: SoftpromptError) -> Response:
+    """The page of a form, with why it was refused. It refuses by itself whoever may not see it, or what is gone."""
+    answer = await run_in_threadpool(again, str(error), error.status)
+    return answer if isinstance(answer, Response) else await answer
