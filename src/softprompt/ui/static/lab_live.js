@@ -1,6 +1,6 @@
 // What follows the typing: sliders, fields for {variables}, and the count of tokens.
 
-import { csrf, part } from "./studio.js";
+import { ask, part } from "./studio.js";
 
 const WAIT = 350;
 const NAME = /\{(\w+)\}/g;
@@ -59,21 +59,19 @@ async function count(form) {
   asking?.abort();
   asking = new AbortController();
   try {
-    const answer = await fetch("/lab/count", {
-      method: "POST",
-      headers: { "x-csrf-token": csrf },
-      body: new URLSearchParams(new FormData(form)),
-      signal: asking.signal,
-    });
-    const told = answer.ok ? await answer.json() : { rows: [], aside: [] };
-    const lines = new Map(told.rows);
-    [...part("tries", form).children].forEach((row, number) => {
-      part("count", row).textContent = lines.get(number) ?? "";
-    });
-    const aside = new Map(told.aside);
-    for (const place of form.querySelectorAll('[data-part="aside"]'))
-      place.textContent = aside.get(Number(place.dataset.column)) ?? "";
+    const answer = await ask("/lab/count", form, asking.signal);
+    tell(form, await answer.json());
   } catch (error) {
-    if (error.name !== "AbortError") for (const place of form.querySelectorAll('[data-part="count"]')) place.textContent = "";
+    if (error.name !== "AbortError") tell(form, { rows: [], aside: [] });
   }
+}
+
+function tell(form, told) {
+  const lines = new Map(told.rows);
+  [...part("tries", form).children].forEach((row, number) => {
+    part("count", row).textContent = lines.get(number) ?? "";
+  });
+  const aside = new Map(told.aside);
+  for (const place of form.querySelectorAll('[data-part="aside"]'))
+    place.textContent = aside.get(Number(place.dataset.column)) ?? "";
 }

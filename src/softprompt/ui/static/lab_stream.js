@@ -1,6 +1,7 @@
 // Answers of all cells over one stream. Leaving it stops them; what was said by then stays.
 
-import { csrf, part } from "./studio.js";
+import { events } from "./events.js";
+import { ask, part } from "./studio.js";
 
 let stopping = null;
 
@@ -13,17 +14,8 @@ export async function generate(form) {
   show(form, true);
   clear(form);
   try {
-    const answer = await fetch("/lab/stream", {
-      method: "POST",
-      headers: { "x-csrf-token": csrf },
-      body: new URLSearchParams(new FormData(form)),
-      signal: stopping.signal,
-    });
-    if (!answer.ok) {
-      const told = await answer.json().catch(() => null);
-      throw new Error(told?.error?.message ?? `The studio answered ${answer.status}.`);
-    }
-    for await (const event of events(answer.body)) take(form, event, state);
+    const answer = await ask("/lab/stream", form, stopping.signal);
+    for await (const { data } of events(answer.body)) take(form, data, state);
     say(form, state.total === 1 ? "Answered." : `All ${state.total} answers are there.`);
   } catch (error) {
     const stopped = error.name === "AbortError";
@@ -124,18 +116,4 @@ function remember(form, html) {
   list.prepend(item);
   while (list.children.length > 6) list.lastElementChild.remove();
   part("no-history", form).hidden = true;
-}
-
-/** Server-sent events of a response body. */
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    rest += value;
-    const blocks = rest.split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) if (block.startsWith("data: ")) yield JSON.parse(block.slice(6));
-  }
 }

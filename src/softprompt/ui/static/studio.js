@@ -4,12 +4,14 @@ document.documentElement.classList.add("js");
 
 export const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
 
-/** Ask the studio's own interface; errors carry the studio's words. */
+/** Ask the studio, with a form as it stands or with anything else as JSON; errors carry the studio's words. */
 export async function ask(path, body, signal) {
+  const fields = body instanceof HTMLFormElement ? new URLSearchParams(new FormData(body)) : null;
+  const kind = fields ? "application/x-www-form-urlencoded" : "application/json";
   const answer = await fetch(path, {
     method: "POST",
-    headers: { "content-type": "application/json", "x-csrf-token": csrf },
-    body: JSON.stringify(body),
+    headers: { "content-type": kind, "x-csrf-token": csrf },
+    body: fields ?? JSON.stringify(body),
     signal,
   });
   if (answer.ok) return answer;

@@ -1,6 +1,7 @@
 // Asks a deployment without loading the page again: by the form, piece by piece, or with the JSON of any interface.
 
-import { csrf, part } from "./studio.js";
+import { events } from "./events.js";
+import { ask, csrf, part } from "./studio.js";
 
 const form = document.querySelector("[data-try], [data-json]");
 const result = part("result");
@@ -26,14 +27,6 @@ form?.addEventListener("keydown", (event) => {
 });
 part("halt", form ?? document)?.addEventListener("click", () => halt?.abort());
 
-const post = (path, body) =>
-  fetch(path, {
-    method: "POST",
-    headers: { "content-type": "application/json", "x-csrf-token": csrf },
-    body,
-    signal: halt.signal,
-  });
-
 /** The answer of the form's question, as it comes. */
 async function generate() {
   const fields = new FormData(form);
@@ -53,8 +46,7 @@ async function generate() {
   tell({});
   const began = performance.now();
   try {
-    const got = await post("/api/generate/stream", JSON.stringify(question));
-    if (!got.ok) throw new Error((await got.json().catch(() => null))?.error?.message ?? `The studio answered ${got.status}.`);
+    const got = await ask("/api/generate/stream", question, halt.signal);
     for await (const { kind, data } of events(got.body)) {
       if (kind === "piece") answer.textContent += data.text;
       if (kind === "failed") throw new Error(data.error.message);
@@ -121,28 +113,16 @@ async function send() {
   }
   const began = performance.now();
   try {
-    const got = await post(form.dataset.json, form.elements.body.value);
+    const got = await fetch(form.dataset.json, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-csrf-token": csrf },
+      body: form.elements.body.value,
+      signal: halt.signal,
+    });
     const text = await got.text();
     told.textContent = `${got.status}, ${time(performance.now() - began)}`;
     reply.textContent = got.headers.get("content-type")?.includes("json") ? JSON.stringify(JSON.parse(text), null, 2) : text;
   } catch (error) {
     reply.textContent = error.message;
-  }
-}
-
-/** Server-sent events of a response body. */
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    rest += value;
-    const blocks = rest.split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const lines = Object.fromEntries(block.split("\n").map((line) => line.split(/: (.*)/s)));
-      if (lines.data) yield { kind: lines.event, data: JSON.parse(lines.data) };
-    }
   }
 }
