@@ -7,7 +7,7 @@ any number of processes and minutes simply add up.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -61,12 +61,12 @@ def add(session: Session, counted: Iterable[Counted]) -> None:
         session.execute(statement.on_conflict_do_update(index_elements=["deployment_id", "at", "latency"], set_=more))
 
 
-def between(session: Session, deployment_id: str, since: datetime, until: datetime) -> Sequence[DeploymentUsage]:
+def between(session: Session, deployment_id: str, since: datetime, until: datetime) -> list[Counted]:
     """All rows of a deployment in a span, the oldest first."""
-    statement = select(DeploymentUsage).where(
+    statement = select(*(getattr(DeploymentUsage, name) for name in Counted.__slots__)).where(
         DeploymentUsage.deployment_id == deployment_id, DeploymentUsage.at >= since, DeploymentUsage.at < until
     )
-    return session.scalars(statement.order_by(DeploymentUsage.at)).all()
+    return [Counted(*row) for row in session.execute(statement.order_by(DeploymentUsage.at))]
 
 
 def requests_since(session: Session, deployment_ids: Collection[str], since: datetime) -> dict[str, tuple[int, int]]:

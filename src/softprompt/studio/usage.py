@@ -17,7 +17,7 @@ from typing import Protocol
 from softprompt.errors import SoftpromptError
 from softprompt.storage import usage as stored
 from softprompt.storage.database import Database
-from softprompt.storage.tables import Deployment, DeploymentUsage
+from softprompt.storage.tables import Deployment
 from softprompt.storage.types import now
 from softprompt.storage.usage import NO_ANSWER, Counted
 from softprompt.studio.access import Office, Unit
@@ -200,11 +200,11 @@ def of(unit: Unit, deployment_id: str, span: Span, at: datetime | None = None) -
     deployment = unit.get(Deployment, deployment_id)
     first, count = _first(span, at or now()), round(span.length / span.step)
     rows = stored.between(unit.rows.session, deployment.id, first, first + span.length)
-    points = []
-    for number in range(count):
-        begin = first + number * span.step
-        points.append(_stretch(begin, [row for row in rows if begin <= row.at < begin + span.step]))
-    return Usage(span, tuple(points), _stretch(first, rows))
+    in_point: list[list[Counted]] = [[] for _ in range(count)]
+    for row in rows:
+        in_point[(row.at - first) // span.step].append(row)
+    points = tuple(_stretch(first + number * span.step, inside) for number, inside in enumerate(in_point))
+    return Usage(span, points, _stretch(first, rows))
 
 
 def last_day(unit: Unit, deployment_ids: Collection[str]) -> dict[str, tuple[int, int]]:
@@ -233,7 +233,7 @@ def _first(span: Span, at: datetime) -> datetime:
     return last + span.step - span.length
 
 
-def _stretch(at: datetime, rows: Sequence[DeploymentUsage]) -> Stretch:
+def _stretch(at: datetime, rows: Sequence[Counted]) -> Stretch:
     histogram: dict[int, int] = {}
     for row in rows:
         if row.latency != NO_ANSWER:
