@@ -15,13 +15,11 @@ from typing import Any
 from softprompt.params import GenerateConfig
 from softprompt.studio.lab import Column, LabPage, Try, prompt
 from softprompt.studio.lab_subjects import Subject
-from softprompt.studio.snippets import KEY, SAMPLE, Snippet
+from softprompt.studio.snippets import KEY, SAMPLE, SECRET, TLS, Snippet, curl, python
 
-_SECRET = f"Put an API key into the environment first: export {KEY}=…"
 _DEPLOY = (
     "This client asks deployments and foundation models. Deploy the tuned prompt, then choose the deployment here."
 )
-_TLS = "IBM's client speaks TLS only, so this is the studio's address with TLS. "
 _WIDTH = 100
 
 
@@ -86,23 +84,17 @@ def _curl(q: _Question) -> Snippet:
         body["way"] = q.way
     if q.variables:
         body["variables"] = dict(q.variables)
-    lines = [
-        f"curl --fail-with-body {shlex.quote(f'{q.url}/api/generate')}",
-        f'-H "Authorization: Bearer ${KEY}"',
-        "-H 'Content-Type: application/json'",
-        f"-d {shlex.quote(json.dumps(body, ensure_ascii=False, indent=2))}",
-    ]
-    return {"client": "curl", "language": "sh", "install": "", "code": " \\\n  ".join(lines) + "\n", "note": _SECRET}
+    return curl(f"{q.url}/api/generate", json.dumps(body, ensure_ascii=False, indent=2))
 
 
 def _watsonx(q: _Question) -> Snippet:
     if q.subject.kind == "prompt":
-        return _python("ibm-watsonx-ai", "", [], _DEPLOY)
+        return python("ibm-watsonx-ai", "", [], _DEPLOY)
     if q.subject.kind == "model":
         target, inside = f"model_id={_quoted(q.name)},", ("project_id", q.project_id)
     else:
         target, inside = f"deployment_id={_quoted(q.subject.id)},", q.subject.inside or ("project_id", q.project_id)
-    note = _TLS + _SECRET
+    note = f"{TLS} {SECRET}"
     if q.way != "auto":
         note = f"IBM's words cannot ask for the text path: this answers by the label readout. {note}"
     code = [
@@ -121,12 +113,12 @@ def _watsonx(q: _Question) -> Snippet:
         *_assigned("prompt", q.asked),
         "print(model.generate_text(prompt=prompt, params=parameters))",
     ]
-    return _python("ibm-watsonx-ai", "pip install ibm-watsonx-ai", code, note)
+    return python("ibm-watsonx-ai", "pip install ibm-watsonx-ai", code, note)
 
 
 def _openai(q: _Question) -> Snippet:
     if q.subject.kind == "prompt":
-        return _python("openai", "", [], _DEPLOY)
+        return python("openai", "", [], _DEPLOY)
     config = q.config
     drawn = config.decoding == "sample"
     arguments: dict[str, Any] = {"max_tokens": config.max_new_tokens, "temperature": config.temperature if drawn else 0}
@@ -162,19 +154,19 @@ def _openai(q: _Question) -> Snippet:
         "for choice in answer.choices:",
         "    print(choice.text)",
     ]
-    return _python("openai", "pip install openai", code, _SECRET)
+    return python("openai", "pip install openai", code, SECRET)
 
 
 def _library(q: _Question) -> Snippet:
     """The same without the studio, on the machine where it runs."""
     if q.subject.takes == "template":
-        return _python("softprompt", "", [], "A prompt template answers behind its deployment only.")
+        return python("softprompt", "", [], "A prompt template answers behind its deployment only.")
     own = _own(q.config) | ({"stop": q.config.stop} if q.config.stop else {})
     settings = [f"{name}={value!r}" for name, value in own.items()]
     imports = ["from softprompt import generate", "from softprompt.params import GenerateConfig"]
     if q.subject.prompt_id:
         fetch = f"softprompt --url {shlex.quote(q.url)} prompts download {q.subject.prompt_id} --out prompt"
-        note = f"Fetch the tuned prompt first: {fetch}. {_SECRET}"
+        note = f"Fetch the tuned prompt first: {fetch}. {SECRET}"
         answerer = ['answerer = "prompt"  # the folder']
     else:
         note = "Answers on this machine, without the studio. The first run fetches the model."
@@ -198,7 +190,7 @@ def _library(q: _Question) -> Snippet:
         f"for answer in generate(answerer, texts, config=config{way}):",
         "    print(answer.output)",
     ]
-    return _python("softprompt", "pip install softprompt", code, note)
+    return python("softprompt", "pip install softprompt", code, note)
 
 
 def _own(config: GenerateConfig) -> dict[str, Any]:
@@ -229,11 +221,6 @@ def _assigned(name: str, value: Any) -> Sequence[str]:
     if isinstance(value, str):
         return [f"{name} = {_quoted(value)}"]
     return f"{name} = {pprint.pformat(value, width=_WIDTH, sort_dicts=False)}".split("\n")
-
-
-def _python(client: str, install: str, lines: Sequence[str], note: str) -> Snippet:
-    code = "\n".join(lines) + "\n" if lines else ""
-    return {"client": client, "language": "python", "install": install, "code": code, "note": note}
 
 
 def _quoted(text: str) -> str:

@@ -20,6 +20,8 @@ from softprompt.studio.prompt_sessions import places
 
 KEY = "SOFTPROMPT_API_KEY"
 SAMPLE = "My parcel came without the screws."
+SECRET = f"Put an API key into the environment first: export {KEY}=…"
+TLS = "IBM's client speaks TLS only, so this is the studio's address with TLS."
 
 
 class Snippet(TypedDict):
@@ -106,13 +108,7 @@ def _curl(place: _Place) -> Snippet:
     body: dict[str, object] = {"model": place.model, "prompt": SAMPLE, "max_tokens": place.most, "temperature": 0}
     if place.variables:
         body |= {"prompt": "", "softprompt": {"variables": place.values}}
-    lines = [
-        f"curl --fail-with-body {shlex.quote(f'{place.url}/v1/completions')}",
-        f'-H "Authorization: Bearer ${KEY}"',
-        "-H 'Content-Type: application/json'",
-        f"-d {shlex.quote(json.dumps(body, ensure_ascii=False))}",
-    ]
-    return {"client": "curl", "language": "sh", "install": "", "code": " \\\n  ".join(lines) + "\n", "note": _secret()}
+    return curl(f"{place.url}/v1/completions", json.dumps(body, ensure_ascii=False))
 
 
 def _openai(place: _Place) -> Snippet:
@@ -137,7 +133,7 @@ def _openai(place: _Place) -> Snippet:
         ")",
         "print(answer.choices[0].text)",
     ]
-    return _python("openai", "pip install openai", code, _secret())
+    return python("openai", "pip install openai", code, SECRET)
 
 
 def _watsonx(place: _Place) -> Snippet:
@@ -158,14 +154,13 @@ def _watsonx(place: _Place) -> Snippet:
         f'parameters = {{"decoding_method": "greedy", "max_new_tokens": {place.most}{values}}}',
         f"print(model.generate_text({asked}params=parameters))",
     ]
-    note = "IBM's client speaks TLS only, so this is the studio's address with TLS. " + _secret()
-    return _python("ibm-watsonx-ai", "pip install ibm-watsonx-ai", code, note)
+    return python("ibm-watsonx-ai", "pip install ibm-watsonx-ai", code, f"{TLS} {SECRET}")
 
 
 def _command_line(place: _Place) -> Snippet:
     """The tuned prompt itself, taken home: it answers without the studio."""
     code = [_download(place), f"softprompt generate prompt {shlex.quote(SAMPLE)}"]
-    note = f"Fetches the tuned prompt and answers with the foundation model of this machine. {_secret()}"
+    note = f"Fetches the tuned prompt and answers with the foundation model of this machine. {SECRET}"
     return {
         "client": "softprompt",
         "language": "sh",
@@ -182,20 +177,28 @@ def _library(place: _Place) -> Snippet:
         f'for answer in generate("prompt", [{_quoted(SAMPLE)}]):',
         "    print(answer.output)",
     ]
-    note = f"The tuned prompt is fetched once and lies in the folder `prompt`; no server is asked. {_secret()}"
-    return _python("softprompt library", f"pip install softprompt\n{_download(place)}", code, note)
+    note = f"The tuned prompt is fetched once and lies in the folder `prompt`; no server is asked. {SECRET}"
+    return python("softprompt library", f"pip install softprompt\n{_download(place)}", code, note)
 
 
 def _download(place: _Place) -> str:
     return f"softprompt --url {shlex.quote(place.url)} prompts download {place.prompt_id} --out prompt"
 
 
-def _python(client: str, install: str, lines: Sequence[str], note: str) -> Snippet:
-    return {"client": client, "language": "python", "install": install, "code": "\n".join(lines) + "\n", "note": note}
+def curl(url: str, body: str) -> Snippet:
+    """A POST of JSON."""
+    lines = [
+        f"curl --fail-with-body {shlex.quote(url)}",
+        f'-H "Authorization: Bearer ${KEY}"',
+        "-H 'Content-Type: application/json'",
+        f"-d {shlex.quote(body)}",
+    ]
+    return {"client": "curl", "language": "sh", "install": "", "code": " \\\n  ".join(lines) + "\n", "note": SECRET}
 
 
-def _secret() -> str:
-    return f"Put an API key into the environment first: export {KEY}=…"
+def python(client: str, install: str, lines: Sequence[str], note: str) -> Snippet:
+    code = "\n".join(lines) + "\n" if lines else ""
+    return {"client": client, "language": "python", "install": install, "code": code, "note": note}
 
 
 def _indented(lines: Sequence[str]) -> list[str]:
