@@ -61,11 +61,13 @@ class Rows:
         deleted: bool = False,
         sort: str = "created_at",
         limit: int | None = None,
+        without: Collection[str] = (),
         **equals: Any,
     ) -> list[T]:
+        """All rows that fit, `without` large columns as in `page`."""
         column = getattr(table, sort.lstrip("-"))
         statement = self._select(table, deleted, equals).order_by(column.desc() if sort.startswith("-") else column)
-        return list(self.session.scalars(statement.limit(limit)))
+        return list(self.session.scalars(statement.options(*_left_out(table, without)).limit(limit)))
 
     def count(self, table: type[T], *, deleted: bool = False, **equals: Any) -> int:
         found = self._select(table, deleted, equals).with_only_columns(func.count(), maintain_column_froms=True)
@@ -115,8 +117,8 @@ class Rows:
             statement = statement.where(_behind(column, tie, down, cursor))
         order = (column.desc(), tie.desc()) if down else (column, tie)
         size = max(1, min(limit, MOST))
-        left_out = [defer(getattr(table, name), raiseload=True) for name in without]
-        found = list(self.session.scalars(statement.options(*left_out).order_by(*order).limit(size + 1)))
+        statement = statement.options(*_left_out(table, without)).order_by(*order).limit(size + 1)
+        found = list(self.session.scalars(statement))
         more = found[size - 1] if len(found) > size else None
         here = tuple(found[:size])
         return Page(here, total, None if more is None else _cursor(more, column.key or "", tie.key or ""))
@@ -147,6 +149,10 @@ class Rows:
         if not deleted and hasattr(table, "deleted_at"):
             statement = statement.where(cast(Any, table).deleted_at.is_(None))
         return statement
+
+
+def _left_out(table: type[Base], without: Collection[str]) -> list[Any]:
+    return [defer(getattr(table, name), raiseload=True) for name in without]
 
 
 def _conditions(table: type[Base], equals: dict[str, Any]) -> list[ColumnElement[bool]]:

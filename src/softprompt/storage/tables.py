@@ -211,3 +211,17 @@ class Evaluation(InProject, Noun, Base):
     problem: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+NOUNS: tuple[type[Base], ...] = (
+    Project, Space, TuningExperiment, TuningRun, TunedPrompt, Deployment, Dataset, Evaluation, PromptSession
+)  # fmt: skip
+"""What people name, change and delete, each before what is in it."""
+LARGE: dict[type[Base], tuple[str, ...]] = {
+    Dataset: ("report",),
+    TuningRun: ("results", "wire"),
+    Evaluation: ("results", "report"),
+    TunedPrompt: ("metrics", "card"),
+    PromptSession: ("content",),
+}
+"""Columns of theirs that a list of many does not show."""

@@ -6,7 +6,7 @@ that the thing belongs to. What a person may not see does not exist for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -149,12 +149,18 @@ class Unit:
         self.rows.flush()
         self.log("update", row, fields=sorted(values))
 
-    def delete(self, row: Any) -> None:
-        """Hide a noun; its row and files go after 30 days."""
-        row.deleted_at = now()
-        row.revision += 1
-        self.rows.flush()
-        self.log("delete", row, name=row.name)
+    def delete(self, row: Any, inside: Iterable[Any] = ()) -> None:
+        """Hide a noun; its row and files go after 30 days.
+
+        Args:
+            inside: what goes with it. All of it has one moment, by which it is known when the noun comes back.
+        """
+        moment = now()
+        for each in (*inside, row):
+            each.deleted_at = moment
+            each.revision += 1
+            self.rows.flush()
+            self.log("delete", each, name=each.name)
 
     def _memberships(self) -> dict[str, str]:
         if self._roles is None:

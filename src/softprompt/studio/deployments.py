@@ -7,10 +7,10 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.errors import NameTaken, NotFound, ParameterInvalid, Unavailable, WrongState
+from softprompt.errors import NameTaken, NotFound, ParameterInvalid, Unavailable
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, PromptSession, Space, TunedPrompt
-from softprompt.studio import foundation_models
+from softprompt.studio import foundation_models, trash
 from softprompt.studio.access import Unit, check_revision
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text, looks_like_id, serving_name
 from softprompt.studio.tuned_prompts import promote as promote_prompt
@@ -181,25 +181,11 @@ def restore(unit: Unit, deployment_id: str, *, nameless: bool = False) -> Deploy
     Args:
         nameless: without its serving name, which another one may have taken meanwhile.
     """
-    deployment = unit.rows.get(Deployment, deployment_id, deleted=True)
-    if deployment is None or deployment.deleted_at is None:
-        return unit.get(Deployment, deployment_id)
-    if not unit.role_in(deployment):
-        raise NotFound(f"There is no deployment {deployment_id!r} here. The list shows what there is.")
-    unit.require(deployment)
-    home: Project | Space | None = unit.rows.get(Space, deployment.space_id) if deployment.space_id else None
-    home = home or unit.rows.get(Project, deployment.project_id or "")
-    if home is None:
-        raise WrongState(f"{deployment.name!r} stood in a place that was deleted too. Bring that back first.")
-    if nameless:
-        deployment.serving_name = None
-    if deployment.serving_name is not None:
-        check_free(unit, deployment.serving_name, deployment.id)
-    deployment.deleted_at = None
-    deployment.revision += 1
-    unit.rows.flush()
-    unit.log("restore", deployment, name=deployment.name)
-    return deployment
+    hidden = unit.rows.get(Deployment, deployment_id, deleted=True)
+    if nameless and hidden is not None and hidden.deleted_at is not None:
+        hidden.serving_name = None
+    found: Deployment = trash.bring_back(unit, "deployment", deployment_id)
+    return found
 
 
 def promote(

@@ -11,7 +11,6 @@ from softprompt.jobs.states import State
 from softprompt.storage import experiments as queries
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Project, TuningExperiment, TuningRun
-from softprompt.studio import trash
 from softprompt.studio.access import Unit, check_revision
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
@@ -137,21 +136,4 @@ def delete(unit: Unit, experiment_id: str, revision: int | None = None) -> None:
     busy = unit.rows.first(TuningRun, experiment_id=experiment.id, state=["queued", "running"])
     if busy:
         raise InUse(f"{experiment.name!r} cannot be deleted: run {busy.name!r} is {busy.state}. Cancel it first.")
-    gone = unit.rows.all(TuningRun, experiment_id=experiment.id)
-    for row in (*gone, experiment):
-        unit.delete(row)
-    for run in gone:
-        run.deleted_at = experiment.deleted_at  # what went together comes back together
-
-
-def bring_back(unit: Unit, experiment_id: str) -> TuningExperiment:
-    """Undo a deletion, with the runs that went with it."""
-    hidden = unit.rows.get(TuningExperiment, experiment_id, deleted=True)
-    moment = hidden.deleted_at if hidden is not None else None
-    experiment = trash.bring_back(unit, "tuning experiment", experiment_id)
-    assert isinstance(experiment, TuningExperiment)
-    if moment is not None:
-        for run in unit.rows.all(TuningRun, experiment_id=experiment.id, deleted_at=moment, deleted=True):
-            run.deleted_at = None
-            run.revision += 1
-    return experiment
+    unit.delete(experiment, unit.rows.all(TuningRun, experiment_id=experiment.id))

@@ -8,7 +8,7 @@ from typing import Any
 
 from softprompt.errors import NotFound
 from softprompt.storage.people import ApiKey
-from softprompt.storage.tables import Dataset, Deployment, Evaluation, Project, PromptSession, TuningRun
+from softprompt.storage.tables import LARGE, Dataset, Deployment, Evaluation, Project, PromptSession, TuningRun
 from softprompt.studio import containers, projects
 from softprompt.studio.access import RANKS, Unit
 
@@ -42,7 +42,8 @@ def recent(unit: Unit, *, most: int = 8) -> list[Work]:
     """What was changed last, whatever it is."""
     found = [_work("run", run) for run in _runs(unit, most)]
     for noun, table in RECENT.items():
-        page = unit.rows.page(table, containers=unit.visible(), sort="-updated_at", limit=most)
+        without = LARGE.get(table, ())
+        page = unit.rows.page(table, containers=unit.visible(), sort="-updated_at", limit=most, without=without)
         found += [_work(noun, row) for row in page.items]
     return sorted(found, key=lambda work: work.at, reverse=True)[:most]
 
@@ -52,7 +53,7 @@ def steps_done(unit: Unit) -> dict[str, bool]:
     seen = unit.visible()
 
     def any_of(table: Any) -> bool:
-        return bool(unit.rows.page(table, containers=seen, limit=1).items)
+        return bool(unit.rows.page(table, containers=seen, limit=1, without=LARGE.get(table, ())).items)
 
     completed = len(_runs(unit, 2, state="completed"))
     return {
@@ -70,7 +71,8 @@ def _runs(unit: Unit, most: int, **equals: Any) -> list[TuningRun]:
     """The newest ones by the index of their project: there may be ten thousands, which nobody should count."""
     seen = unit.visible()
     inside = [project.id for project in unit.rows.all(Project)] if seen is None else seen
-    return unit.rows.all(TuningRun, project_id=inside, sort="-created_at", limit=most, **equals)
+    left_out = LARGE[TuningRun]
+    return unit.rows.all(TuningRun, project_id=inside, sort="-created_at", limit=most, without=left_out, **equals)
 
 
 def may_begin(unit: Unit) -> bool:

@@ -13,17 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from softprompt.storage import cleaning
-from softprompt.storage.tables import (
-    Dataset,
-    Deployment,
-    Evaluation,
-    Project,
-    PromptSession,
-    Space,
-    TunedPrompt,
-    TuningExperiment,
-    TuningRun,
-)
+from softprompt.storage.tables import NOUNS
 from softprompt.storage.types import now
 from softprompt.studio import usage
 from softprompt.studio.access import Office, called
@@ -33,9 +23,6 @@ KEPT = timedelta(days=30)
 ANSWERED = timedelta(days=7)
 YOUNG = timedelta(days=2)
 """A file may lie in the store for that long before a row names it: its upload or run may not be over."""
-_NOUNS = (
-    Deployment, PromptSession, TunedPrompt, Evaluation, TuningRun, TuningExperiment, Dataset, Space, Project
-)  # fmt: skip
 _ROWS = 50
 """Nouns that go in one transaction: others have to get their turn."""
 
@@ -73,7 +60,7 @@ def purge(
     """
     at = at or now()
     gone = Gone()
-    for table in _NOUNS:
+    for table in reversed(NOUNS):
         while True:
             with office.unit() as unit:
                 ids = cleaning.deleted_before(unit.rows.session, table, at - older_than, _ROWS)

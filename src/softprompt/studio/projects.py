@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from softprompt.errors import InUse
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import (
-    Dataset,
-    Evaluation,
-    Project,
-    PromptSession,
-    TunedPrompt,
-    TuningExperiment,
-    TuningRun,
-)
-from softprompt.studio import containers
+from softprompt.storage.tables import Project, TuningRun
+from softprompt.studio import containers, trash
 from softprompt.studio.access import Unit
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
@@ -79,7 +71,5 @@ def delete(unit: Unit, project_id: str) -> None:
     if running:
         raise InUse(f"{project.name!r} cannot be deleted: run {running.name!r} is {running.state}. Cancel it first.")
     containers.check_nothing_serves(unit, project)
-    for table in (Dataset, TuningExperiment, TuningRun, TunedPrompt, PromptSession, Evaluation):
-        for row in unit.rows.all(table, project_id=project.id):
-            unit.delete(row)
-    unit.delete(project)
+    inside = (row for table in trash.INSIDE[Project] for row in unit.rows.all(table, project_id=project.id))
+    unit.delete(project, inside)

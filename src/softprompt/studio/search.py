@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from softprompt.storage.tables import (
+    LARGE,
     Dataset,
     Deployment,
     Evaluation,
@@ -70,7 +71,9 @@ def groups(unit: Unit, text: str, *, limit: int = 5) -> list[Group]:
 
 
 def _of_noun(unit: Unit, noun: str, text: str, limit: int) -> Group:
-    page = unit.rows.page(TABLES[noun], containers=unit.visible(), search=text, limit=limit)
+    table = TABLES[noun]
+    without = LARGE.get(table, ())
+    page = unit.rows.page(table, containers=unit.visible(), search=text, limit=limit, without=without)
     hits = [Hit(noun, row.id, row.name, _container(row), row.updated_at) for row in page.items]
     return Group(noun, tuple(sorted(hits, key=lambda hit: not _begins(hit.name, text))), page.total)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Literal, get_args
 
-from softprompt.errors import NotFound, ParameterInvalid
+from softprompt.errors import ParameterInvalid
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import Deployment, PromptSession, Space, TunedPrompt
-from softprompt.studio import containers
+from softprompt.storage.tables import Deployment, Space
+from softprompt.studio import containers, trash
 from softprompt.studio.access import Unit
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
@@ -78,30 +78,8 @@ def delete(unit: Unit, space_id: str) -> None:
     """Hide the space; refused while a deployment stands in it."""
     space = unit.get(Space, space_id)
     containers.check_nothing_serves(unit, space)
-    unit.delete(space)
-    inside: list[TunedPrompt | PromptSession] = [*unit.rows.all(TunedPrompt, space_id=space.id)]
-    inside += unit.rows.all(PromptSession, space_id=space.id)
-    for row in inside:
-        unit.delete(row)
-        row.deleted_at = space.deleted_at  # what went with the space comes back with it
-
-
-def restore(unit: Unit, space_id: str) -> Space:
-    """Bring back a space that was deleted, with the prompts that went with it."""
-    space = unit.rows.get(Space, space_id, deleted=True)
-    if space is None or space.deleted_at is None:
-        return unit.get(Space, space_id)
-    if not unit.role_in(space):
-        raise NotFound(f"There is no space {space_id!r} here. The list shows what there is.")
-    unit.require(space)
-    containers.check_new_name(unit, Space, space.name, space)
-    for table in (TunedPrompt, PromptSession):
-        unit.rows.change(table, {"deleted_at": None}, space_id=space.id, deleted_at=space.deleted_at)
-    space.deleted_at = None
-    space.revision += 1
-    unit.rows.flush()
-    unit.log("restore", space, name=space.name)
-    return space
+    inside = (row for table in trash.INSIDE[Space] for row in unit.rows.all(table, space_id=space.id))
+    unit.delete(space, inside)
 
 
 def inside(unit: Unit, space_ids: Collection[str]) -> dict[str, int]:

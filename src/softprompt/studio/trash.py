@@ -12,6 +12,7 @@ from typing import Any
 from softprompt.errors import Conflict, NameTaken, NotFound
 from softprompt.storage import cleaning, trash
 from softprompt.storage.tables import (
+    NOUNS,
     Dataset,
     Deployment,
     Evaluation,
@@ -26,11 +27,13 @@ from softprompt.storage.types import Base
 from softprompt.studio.access import Unit, called
 from softprompt.studio.maintenance import KEPT
 
-NOUNS: tuple[type[Base], ...] = (
-    Project, Space, TuningExperiment, TuningRun, TunedPrompt, Deployment, Dataset, Evaluation, PromptSession
-)  # fmt: skip
-"""What can be brought back before what is in it."""
 SHOWN = 100
+INSIDE: dict[type[Base], tuple[type[Base], ...]] = {
+    Project: (Dataset, TuningExperiment, TuningRun, TunedPrompt, PromptSession, Evaluation),
+    Space: (TunedPrompt, PromptSession),
+    TuningExperiment: (TuningRun,),
+}
+"""What goes with a noun that is deleted, and comes back with it."""
 _NEEDS: dict[str, type[Base]] = {
     "project_id": Project, "space_id": Space, "experiment_id": TuningExperiment, "dataset_id": Dataset,
     "tuned_prompt_id": TunedPrompt, "prompt_session_id": PromptSession,
@@ -64,7 +67,7 @@ def waiting(unit: Unit) -> tuple[list[Deleted], dict[str, int]]:
 
 
 def bring_back(unit: Unit, noun: str, noun_id: str) -> Any:
-    """Undo a deletion. For whoever may delete it; the place it was in has to be there.
+    """Undo a deletion, with what went with it. For whoever may delete it; the place it was in has to be there.
 
     Raises:
         Conflict: what it belongs to is deleted too.
@@ -90,11 +93,22 @@ def bring_back(unit: Unit, noun: str, noun_id: str) -> Any:
         taken = unit.rows.first(Deployment, serving_name=any_row.serving_name)
     if taken is not None:
         raise NameTaken(f"{any_row.name!r} cannot come back: another {noun} has its name by now. Rename that first.")
-    any_row.deleted_at = None
-    any_row.revision += 1
+    for each in (*_went_with(unit, any_row), any_row):
+        each.deleted_at = None
+        each.revision += 1
     unit.rows.flush()
     unit.log("bring back", row, name=any_row.name)
     return row
+
+
+def _went_with(unit: Unit, row: Any) -> list[Any]:
+    column = next((name for name, owner in _NEEDS.items() if owner is type(row)), "")
+    inside = INSIDE.get(type(row), ())
+    return [
+        each
+        for table in inside
+        for each in unit.rows.all(table, deleted=True, **{column: row.id, "deleted_at": row.deleted_at})
+    ]
 
 
 def purge_all(unit: Unit) -> dict[str, int]:

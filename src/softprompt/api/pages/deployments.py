@@ -26,7 +26,7 @@ from softprompt.api.pages.shared import (
 )
 from softprompt.errors import Forbidden, SoftpromptError
 from softprompt.params import GenerateConfig
-from softprompt.storage.tables import Deployment, Project, Space, TunedPrompt
+from softprompt.storage.tables import LARGE, Deployment, Project, Space, TunedPrompt
 from softprompt.studio import deployment_history, deployments, names, snippets, spaces, tuned_prompts, usage
 from softprompt.studio.access import Unit
 from softprompt.ui.pages import deployment as deployment_page
@@ -79,7 +79,8 @@ def _found(unit: Unit, asked: dict[str, str], gone: Deployment | None, problem: 
         **where,
     )
     ids = [row.id for row in page.items]
-    prompts = unit.rows.all(TunedPrompt, id=[row.tuned_prompt_id for row in page.items if row.tuned_prompt_id])
+    behind = [row.tuned_prompt_id for row in page.items if row.tuned_prompt_id]
+    prompts = unit.rows.all(TunedPrompt, id=behind, without=LARGE[TunedPrompt])
     return pages.Found(
         page=page,
         asked=asked,
@@ -119,7 +120,7 @@ def show_form(request: Request, prompt: str = "", space: str = "") -> Response:
 
 def _form(request: Request, given: dict[str, str], problem: str = "", status: int = 200) -> Response:
     with unit_of(request, write=False, need="viewer") as unit:
-        prompts = list(tuned_prompts.page(unit, limit=MOST_CHOICES).items)
+        prompts = list(tuned_prompts.page(unit, limit=MOST_CHOICES, without=LARGE[TunedPrompt]).items)
         chosen = given.get("prompt", "")
         if chosen and all(prompt.id != chosen for prompt in prompts):
             named = unit.rows.get(TunedPrompt, chosen)
@@ -191,7 +192,7 @@ def _overview(request: Request, deployment_id: str, problem: str = "", status: i
 
 def _swappable(unit: Unit, found: Deployment) -> list[tuple[str, list[TunedPrompt]]]:
     """Tuned prompts that can answer in its place; a prompt and its copy in this space are one."""
-    prompts = tuned_prompts.page(unit, limit=MOST_CHOICES).items
+    prompts = tuned_prompts.page(unit, limit=MOST_CHOICES, without=LARGE[TunedPrompt]).items
     own = unit.rows.get(TunedPrompt, found.tuned_prompt_id) if found.tuned_prompt_id else None
     here = {p.source_id for p in prompts if p.space_id and p.space_id == found.space_id} | {found.tuned_prompt_id}
     here |= {own.source_id} if own is not None else set()

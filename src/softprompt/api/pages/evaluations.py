@@ -10,7 +10,7 @@ from softprompt.api.pages.runs import file_answer
 from softprompt.api.pages.shared import carry_out, form_of, frame_of, go, in_unit, page_answer, project_of
 from softprompt.errors import ParameterInvalid, SoftpromptError
 from softprompt.jobs import events
-from softprompt.storage.tables import Dataset, Evaluation, TunedPrompt, TuningRun
+from softprompt.storage.tables import LARGE, Dataset, Evaluation, TunedPrompt, TuningRun
 from softprompt.studio import evaluations, foundation_models, outcomes
 from softprompt.studio.access import RANKS, Unit
 from softprompt.ui.pages import evaluation as pages
@@ -51,8 +51,13 @@ def show_form(request: Request, prompt: str = "", dataset: str = "", examples: s
 def _form(request: Request, given: Given, problem: str = "", status: int = 200) -> Response:
     with unit_of(request, write=False, need="viewer") as unit:
         seen = unit.visible()
-        ready = unit.rows.page(Dataset, containers=seen, state="ready", limit=MOST_CHOICES, without=("report",)).items
-        prompts = list(unit.rows.page(TunedPrompt, containers=seen, limit=MOST_CHOICES, source_id=None).items)
+        ready = unit.rows.page(
+            Dataset, containers=seen, state="ready", limit=MOST_CHOICES, without=LARGE[Dataset]
+        ).items
+        left_out = LARGE[TunedPrompt]
+        prompts = list(
+            unit.rows.page(TunedPrompt, containers=seen, limit=MOST_CHOICES, source_id=None, without=left_out).items
+        )
         known = {each.id for each in prompts}
         prompts += [unit.get(TunedPrompt, key, need="viewer") for key in given.prompts if key not in known]
         prompts.sort(key=lambda each: each.id not in given.prompts)

@@ -14,7 +14,7 @@ from softprompt.api.pages import lab_generate
 from softprompt.api.pages.lab_forms import edited, read, text
 from softprompt.api.pages.shared import form_of, frame_of, go, page_answer, project_of
 from softprompt.errors import NotFound, ParameterInvalid, SoftpromptError
-from softprompt.storage.tables import Dataset, PromptSession
+from softprompt.storage.tables import LARGE, Dataset, PromptSession
 from softprompt.studio import datasets, lab_history, lab_rows, lab_subjects, prompt_sessions
 from softprompt.studio.access import RANKS, Unit
 from softprompt.studio.lab import MOST_ROWS, LabPage, Try, example, of_content
@@ -158,7 +158,9 @@ def _page(request: Request, unit: Unit, standing: Standing) -> str:
         generation=standing.generation,
         session=session,
         history=past,
-        datasets=unit.rows.page(Dataset, containers=unit.visible(), state="ready", limit=50).items,
+        datasets=unit.rows.page(
+            Dataset, containers=unit.visible(), state="ready", limit=50, without=LARGE[Dataset]
+        ).items,
         may_save=unit.role_in(project_of(unit)) >= RANKS["editor"],
         problem=standing.problem,
         told=standing.told,

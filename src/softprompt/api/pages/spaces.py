@@ -10,10 +10,9 @@ from fastapi.responses import JSONResponse
 from softprompt.api.context import unit_of
 from softprompt.api.pages.deployment_views import readiness
 from softprompt.api.pages.deployments import tags_of
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, text_of
-from softprompt.errors import SoftpromptError
-from softprompt.storage.tables import Deployment, Space, TunedPrompt
-from softprompt.studio import people, spaces
+from softprompt.api.pages.shared import carry_out, form_of, frame_of, go, in_unit, page_answer, text_of
+from softprompt.storage.tables import LARGE, Deployment, Space, TunedPrompt
+from softprompt.studio import people, spaces, trash
 from softprompt.studio.access import RANKS, Role, Unit
 from softprompt.studio.deployment_history import user_names
 from softprompt.ui.pages import spaces as pages
@@ -74,11 +73,12 @@ async def make(request: Request) -> Response:
             tags=tags_of(given),
         )
 
-    try:
-        made = await in_unit(request, work)
-    except SoftpromptError as error:
-        return await _form(request, given, "", str(error), error.status)
-    return go(f"/spaces/{made.id}?made=1")
+    return await carry_out(
+        request,
+        work,
+        then=lambda made: f"/spaces/{made.id}?made=1",
+        again=lambda words, status: _form(request, given, "", words, status),
+    )
 
 
 @router.get("/spaces/{space_id}")
@@ -92,7 +92,8 @@ async def _space(request: Request, space_id: str, problem: str = "", status: int
     def draw(unit: Unit) -> str:
         row = spaces.find(unit, space_id)
         inside = unit.rows.all(Deployment, space_id=row.id, sort="-created_at", limit=200)
-        prompts = unit.rows.all(TunedPrompt, id=[d.tuned_prompt_id for d in inside if d.tuned_prompt_id])
+        behind = [d.tuned_prompt_id for d in inside if d.tuned_prompt_id]
+        prompts = unit.rows.all(TunedPrompt, id=behind, without=LARGE[TunedPrompt])
         shown = pages.Inside(
             space=row,
             who=user_names(unit, [row.created_by]).get(row.created_by or "", "the studio"),
@@ -139,13 +140,12 @@ async def change(request: Request, space_id: str) -> Response:
             revision=int(revision) if revision.isdecimal() else None,
         )
 
-    try:
-        await in_unit(request, work)
-    except SoftpromptError as error:
-        if error.status in (403, 404):
-            raise
-        return await _form(request, given, space_id, str(error), error.status)
-    return go(f"/spaces/{space_id}")
+    return await carry_out(
+        request,
+        work,
+        then=f"/spaces/{space_id}",
+        again=lambda words, status: _form(request, given, space_id, words, status),
+    )
 
 
 @router.post("/spaces/{space_id}/members")
@@ -163,27 +163,27 @@ async def remove_member(request: Request, space_id: str, user: str) -> Response:
 
 async def _members(request: Request, space_id: str, user: str, role: Role | None) -> Response:
     where = await in_unit(request, lambda unit: spaces.get(unit, space_id).id, write=False)
-    try:
-        await in_unit(request, lambda unit: people.set_member(unit, spaces.get(unit, where), user, role))
-    except SoftpromptError as error:
-        return await _space(request, where, str(error), error.status)
-    return go(f"/spaces/{where}")
+    return await carry_out(
+        request,
+        lambda unit: people.set_member(unit, spaces.get(unit, where), user, role),
+        then=f"/spaces/{where}",
+        again=lambda words, status: _space(request, where, words, status),
+    )
 
 
 @router.post("/spaces/{space_id}/delete")
 async def delete(request: Request, space_id: str) -> Response:
     await form_of(request)
-    try:
-        await in_unit(request, lambda unit: spaces.delete(unit, space_id))
-    except SoftpromptError as error:
-        if error.status in (403, 404):
-            raise
-        return await _space(request, space_id, str(error), error.status)
-    return go(f"/spaces?gone={space_id}")
+    return await carry_out(
+        request,
+        lambda unit: spaces.delete(unit, space_id),
+        then=f"/spaces?gone={space_id}",
+        again=lambda words, status: _space(request, space_id, words, status),
+    )
 
 
 @router.post("/spaces/{space_id}/restore")
 async def restore(request: Request, space_id: str) -> Response:
     await form_of(request)
-    await in_unit(request, lambda unit: spaces.restore(unit, space_id))
+    await in_unit(request, lambda unit: trash.bring_back(unit, "space", space_id))
     return go(f"/spaces/{space_id}")

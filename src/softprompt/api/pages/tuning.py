@@ -10,10 +10,10 @@ from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.pages import tuning_form
-from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, project_of, text_of
-from softprompt.errors import InUse, ModelUnknown, ParameterInvalid, SoftpromptError
-from softprompt.storage.tables import Dataset, TunedPrompt, TuningExperiment, TuningRun
-from softprompt.studio import experiments, foundation_models, measurements, outlook, runs, tuned_prompts
+from softprompt.api.pages.shared import carry_out, form_of, frame_of, go, in_unit, page_answer, project_of, text_of
+from softprompt.errors import ModelUnknown, ParameterInvalid, SoftpromptError
+from softprompt.storage.tables import LARGE, Dataset, TunedPrompt, TuningExperiment, TuningRun
+from softprompt.studio import experiments, foundation_models, measurements, outlook, runs, trash, tuned_prompts
 from softprompt.studio.access import RANKS, Unit
 from softprompt.studio.outlook import Outlook
 from softprompt.studio.runs import Plan
@@ -111,30 +111,29 @@ async def change_experiment(request: Request, experiment_id: str) -> Response:
         name, description = given.get("name", ""), given.get("description", "")
         experiments.update(unit, experiment_id, name=name, description=description, revision=revision)
 
-    try:
-        await in_unit(request, change)
-    except SoftpromptError as error:
-        told, status = str(error), error.status
-        return await run_in_threadpool(lambda: _experiment(request, experiment_id, problem=told, status=status))
-    return go(f"/tuning/experiments/{experiment_id}")
+    return await carry_out(
+        request,
+        change,
+        then=f"/tuning/experiments/{experiment_id}",
+        again=lambda words, status: _experiment(request, experiment_id, problem=words, status=status),
+    )
 
 
 @router.post("/tuning/experiments/{experiment_id}/delete")
 async def delete_experiment(request: Request, experiment_id: str) -> Response:
     await form_of(request)
-
-    try:
-        await in_unit(request, lambda unit: experiments.delete(unit, experiment_id))
-    except InUse as error:
-        told, status = str(error), error.status
-        return await run_in_threadpool(lambda: _experiment(request, experiment_id, problem=told, status=status))
-    return go(f"/tuning?removed={experiment_id}")
+    return await carry_out(
+        request,
+        lambda unit: experiments.delete(unit, experiment_id),
+        then=f"/tuning?removed={experiment_id}",
+        again=lambda words, status: _experiment(request, experiment_id, problem=words, status=status),
+    )
 
 
 @router.post("/tuning/experiments/{experiment_id}/undelete")
 async def undelete_experiment(request: Request, experiment_id: str) -> Response:
     await form_of(request)
-    await in_unit(request, lambda unit: experiments.bring_back(unit, experiment_id))
+    await in_unit(request, lambda unit: trash.bring_back(unit, "tuning experiment", experiment_id))
     return go(f"/tuning/experiments/{experiment_id}")
 
 
@@ -184,12 +183,14 @@ def _usual_model(unit: Unit) -> str:
 
 
 def _ready(unit: Unit) -> list[Dataset]:
-    return list(unit.rows.page(Dataset, containers=unit.visible(), state="ready", limit=200).items)
+    seen = unit.visible()
+    return list(unit.rows.page(Dataset, containers=seen, state="ready", limit=200, without=LARGE[Dataset]).items)
 
 
 def _startable(unit: Unit) -> list[TunedPrompt]:
     """Tuned prompts that a run may start from, the newest first."""
-    found = tuned_prompts.page(unit, project_id=project_of(unit).id, limit=200).items
+    project = project_of(unit)
+    found = tuned_prompts.page(unit, project_id=project.id, limit=200, without=LARGE[TunedPrompt]).items
     return [prompt for prompt in found if prompt.virtual_tokens]
 
 
@@ -273,12 +274,12 @@ async def start(request: Request) -> Response:
             raise ParameterInvalid(" ".join(read.problems))
         return _start(unit, given, read.plan)
 
-    try:
-        run = await in_unit(request, begin)
-    except SoftpromptError as error:
-        told, status = str(error), error.status
-        return await run_in_threadpool(lambda: _form(request, given, _looked(request, given), told, status))
-    return go(f"/tuning/runs/{run.id}")
+    return await carry_out(
+        request,
+        begin,
+        then=lambda run: f"/tuning/runs/{run.id}",
+        again=lambda words, status: _form(request, given, _looked(request, given), words, status),
+    )
 
 
 def _start(unit: Unit, given: Mapping[str, str], plan: Plan) -> TuningRun:

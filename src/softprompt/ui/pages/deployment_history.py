@@ -65,7 +65,7 @@ def _what(each: Happened) -> h.Node:
             return "Brought online"
         case "delete":
             return "Deleted"
-        case "restore":
+        case "restore" | "bring back":
             return "Brought back"
         case "update":
             fields = data.get("fields")
