@@ -167,10 +167,10 @@ def get(unit: Unit, dataset_id: str) -> Dataset:
     return unit.get(Dataset, dataset_id)
 
 
-def find(unit: Unit, project: Project, id_or_name: str) -> Dataset:
-    """By id, or the newest version of a name."""
-    named = unit.rows.all(Dataset, project_id=project.id, name=id_or_name, sort="-version", limit=1)
-    return named[0] if named else unit.get(Dataset, id_or_name)
+def id_of(unit: Unit, project_id: str, id_or_name: str) -> str:
+    """Of the newest version of a name; what is no name is taken for an id, which the use case checks."""
+    named = unit.rows.all(Dataset, project_id=project_id, name=id_or_name, sort="-version", limit=1)
+    return named[0].id if named else id_or_name
 
 
 def page(unit: Unit, *, project_id: str | None = None, **paging: Any) -> Page[Dataset]:

@@ -38,11 +38,6 @@ class Wish:
     here: bool = False
 
 
-def choose(models: Iterable[Model], wish: Wish) -> list[Model]:
-    """The models that fit, those on this machine first."""
-    return sorted((model for model in models if fits(model, wish)), key=lambda model: not model.available)
-
-
 def fits(model: Model, wish: Wish) -> bool:
     return (
         all(word in told(model) for word in wish.search.casefold().split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-_INVALID = "invalid_request"
 _USAGE = {
     "prompt_tokens": 11,
     "completion_tokens": 3,

@@ -27,8 +27,8 @@ from softprompt.api.studio.shapes import (
     show_noun,
 )
 from softprompt.errors import WrongState
-from softprompt.storage.tables import Dataset, Evaluation
-from softprompt.studio import evaluations, projects
+from softprompt.storage.tables import Evaluation
+from softprompt.studio import datasets, evaluations, projects
 from softprompt.studio.access import Unit, iso
 
 router = new_router("evaluations")
@@ -119,13 +119,13 @@ def start_evaluation(request: Request, body: NewEvaluation) -> JSONResponse:
         project = projects.find(unit, body.project)
         settings = body.settings.model_dump(exclude_none=True)
         if "examples_dataset" in settings:
-            settings["examples_dataset_id"] = _dataset_id(unit, project.id, settings.pop("examples_dataset"))
+            settings["examples_dataset_id"] = datasets.id_of(unit, project.id, settings.pop("examples_dataset"))
         row = evaluations.start(
             unit,
             project,
             body.name,
             model_id=body.model,
-            dataset_id=_dataset_id(unit, project.id, body.dataset),
+            dataset_id=datasets.id_of(unit, project.id, body.dataset),
             methods=body.methods,
             settings=settings,
             description=body.description,
@@ -175,8 +175,3 @@ def delete_evaluation(request: Request, evaluation_id: str) -> Response:
     with unit_of(request) as unit:
         evaluations.delete(unit, evaluation_id, revision_of(request))
     return Response(status_code=204)
-
-
-def _dataset_id(unit: Unit, project_id: str, id_or_name: str) -> str:
-    named = unit.rows.all(Dataset, project_id=project_id, name=id_or_name, sort="-version", limit=1)
-    return named[0].id if named else id_or_name

@@ -31,9 +31,8 @@ from softprompt.api.studio.shapes import (
 )
 from softprompt.api.studio.tuned_prompts import PromptShown, show_prompt
 from softprompt.params import TuneConfig
-from softprompt.storage.rows import Rows
-from softprompt.storage.tables import Dataset, TuningRun
-from softprompt.studio import experiments, projects, runs
+from softprompt.storage.tables import TuningRun
+from softprompt.studio import datasets, experiments, projects, runs
 from softprompt.studio.access import Unit, iso
 from softprompt.studio.runs import Plan
 
@@ -185,13 +184,14 @@ def start_run(request: Request, body: NewRun) -> JSONResponse:
 
     def make(unit: Unit) -> RunShown:
         project = projects.find(unit, body.project)
+        tested = body.test_dataset
         plan = Plan(
             experiment=body.experiment,
             model_id=body.model,
-            dataset_id=_dataset_id(unit.rows, project.id, body.dataset) or "",
+            dataset_id=datasets.id_of(unit, project.id, body.dataset),
             config=body.config.model_dump(exclude_unset=True),
-            validation=_validation(unit.rows, project.id, body.validation),
-            test_dataset_id=_dataset_id(unit.rows, project.id, body.test_dataset),
+            validation=_validation(unit, project.id, body.validation),
+            test_dataset_id=tested and datasets.id_of(unit, project.id, tested),
             description=body.description,
             tags=tuple(body.tags),
             keep_prompt=body.keep_prompt,
@@ -265,16 +265,8 @@ def delete_run(request: Request, run_id: str) -> Response:
     return Response(status_code=204)
 
 
-def _dataset_id(rows: Rows, project_id: str, id_or_name: str | None) -> str | None:
-    """The newest version of a name; what is no name is taken for an id, which the use case checks."""
-    if id_or_name is None:
-        return None
-    named = rows.all(Dataset, project_id=project_id, name=id_or_name, sort="-version", limit=1)
-    return named[0].id if named else id_or_name
-
-
-def _validation(rows: Rows, project_id: str, wanted: Validation) -> dict[str, Any]:
-    dataset_id = _dataset_id(rows, project_id, wanted.dataset)
+def _validation(unit: Unit, project_id: str, wanted: Validation) -> dict[str, Any]:
+    dataset_id = wanted.dataset and datasets.id_of(unit, project_id, wanted.dataset)
     return {
         **({"share": wanted.share} if wanted.share is not None else {}),
         **({"dataset_id": dataset_id} if dataset_id else {}),

@@ -128,10 +128,6 @@ def _labels(between: Between) -> h.Node:
     ]
 
 
-def _difference(count: int) -> h.Element:
-    return h.span(class_="plus" if count > 0 else "minus")[f"{count:+,}".replace("-", "−")]
-
-
 def _changed(shown: Shown, between: Between) -> h.Node:
     if not between.changed:
         return None

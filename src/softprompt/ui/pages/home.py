@@ -115,7 +115,7 @@ def _begin(frame: Frame, begin: Begin) -> h.Element:
             ],
             action(frame, "Create a sandbox project", "/home/sandbox", style="primary"),
         ]
-    return h.section(".card.begin", data_part="no-project")[
+    return h.section(".card.begin")[
         h.div[
             h.h2["You are in no project yet"],
             h.p(".muted")[
@@ -167,7 +167,7 @@ def _step(step: str, done: bool, following: bool) -> h.Element:
 
 def _bring_back(frame: Frame, done: dict[str, bool]) -> h.Element:
     count = sum(done.values())
-    return h.div(".row.bring-back", data_part="checklist-hidden")[
+    return h.div(".row.bring-back")[
         h.span(".faint.small")[f"The lab in seven steps: {count} of {len(STEPS)} done."],
         action(frame, "Show it", "/home/checklist", style="quiet small", fields={"show": "yes"}),
     ]

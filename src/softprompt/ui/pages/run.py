@@ -218,7 +218,7 @@ def _picture(shown: Shown) -> h.Node:
     return h.figure(".chart")[
         h.div(".row.apart")[legend(lines), _controls()],
         h.div(".curve", data_part="curve")[inner],
-        h.figcaption(".sr", data_part="curve-words")[told],
+        h.figcaption(".sr")[told],
         h.noscript[
             h.details[
                 h.summary["Learning rate"],
