@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -71,9 +71,22 @@ def action(
     return h.form(method="post", action=where)[csrf_field(frame), hidden, h.button(class_=f"button {style}")[words]]
 
 
-def field(label: str, control: h.Node, help: str = "") -> h.Element:
-    """A control under its name, with a line of help."""
-    return h.label(".field")[h.span[label], control, h.span(".help")[help] if help else None]
+def field(label: str, control: h.Node) -> h.Element:
+    """A control under its name."""
+    return h.label(".field")[h.span[label], control]
+
+
+def helped(label: str, help: str, control: Callable[[Mapping[str, str]], h.Node]) -> h.Element:
+    """A control under its name, with a line of help, which is read out after the name and not as a part of it.
+
+    Args:
+        control: makes it, with the attributes that tie it to both.
+    """
+    mark = sha256(f"{label} {help}".encode()).hexdigest()[:8]
+    tie = {"id": f"field-{mark}", "aria-describedby": f"help-{mark}"}
+    return h.div(".field")[
+        h.label(for_=tie["id"])[label], control(tie), h.span(".help", id=tie["aria-describedby"])[help]
+    ]
 
 
 def select(name: str, options: Iterable[tuple[str, str]], chosen: str = "", **attributes: Any) -> h.Element:
@@ -85,6 +98,14 @@ def select(name: str, options: Iterable[tuple[str, str]], chosen: str = "", **at
 def notice(kind: str, title: str, words: h.Node = None, action: h.Node = None) -> h.Element:
     """note, warn or error."""
     return h.div(class_=kind, role="status" if kind == "note" else "alert")[h.strong[title], words, action]
+
+
+def outcome(problem: str, done: str = "") -> h.Node:
+    """What came of the form that was sent: why it did not work, or that it did."""
+    return [
+        notice("error", "That did not work.", h.span(".told")[problem]) if problem else None,
+        notice("note", done) if done else None,
+    ]
 
 
 def code(text: str) -> h.Element:

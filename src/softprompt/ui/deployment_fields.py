@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import htpy as h
 
-from softprompt.ui.components import field, lasting
+from softprompt.ui.components import helped, lasting
 
 STAGES = ("development", "testing", "production")
 SERVING_HELP = "The model's name for clients, and part of addresses: small letters, digits, - and _."
@@ -30,7 +30,11 @@ def serving_field(value: str, help: str = SERVING_HELP) -> h.Element:
 
 
 def tags_field(value: str) -> h.Element:
-    return field("Tags", h.input(name="tags", value=value, placeholder="routing, complaints"), "Separated by commas.")
+    return helped(
+        "Tags",
+        "Separated by commas.",
+        lambda tie: h.input(tie, name="tags", value=value, placeholder="routing, complaints"),
+    )
 
 
 def tags_shown(tags: list[str]) -> h.Node:

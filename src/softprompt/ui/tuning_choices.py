@@ -206,10 +206,10 @@ def data(found: Sequence[Dataset], filled: Filled, outlook: Outlook | None) -> h
                 h.label(for_="input-share")["Share of the training rows, in percent"],
                 h.input(
                     id="input-share", name="share", type="number", min="1", max="90", step="any",
-                    value=filled.get("share") or "20", aria_describedby="told-share",
+                    value=filled.get("share") or "20", aria_describedby="told-share help-share",
                 ),
                 told("share", filled),
-                h.p(".help")["Drawn by the seed, in proportion to the answers."],
+                h.p("#help-share.help")["Drawn by the seed, in proportion to the answers."],
             ],
             _select("test", "Test rows", [("", "None"), *options], filled, help="Scored once, after the run."),
         ],
@@ -230,13 +230,14 @@ def _select(
     name: str, words: str, options: Sequence[tuple[str, str]], filled: Filled, *, help: str = "", report: h.Node = None,
 ) -> h.Element:  # fmt: skip
     chosen = filled.get(name)
+    described = f"told-{name} help-{name}" if help else f"told-{name}"
     return h.div(".knob", id=f"field-{name}", data_differs="" if name in filled.before else None)[
         h.label(for_=f"input-{name}")[words],
-        h.select(id=f"input-{name}", name=name, aria_describedby=f"told-{name}")[
+        h.select(id=f"input-{name}", name=name, aria_describedby=described)[
             [h.option(value=value, selected=value == chosen)[shown] for value, shown in options]
         ],
         told(name, filled, report),
-        h.p(".help")[help] if help else None,
+        h.p(".help", id=f"help-{name}")[help] if help else None,
     ]
 
 

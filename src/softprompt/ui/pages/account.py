@@ -10,7 +10,21 @@ import htpy as h
 
 from softprompt.storage.people import ApiKey, BrowserSession
 from softprompt.storage.types import now
-from softprompt.ui.components import action, badge, code, confirm, empty, field, folding, notice, select, until, when
+from softprompt.ui.components import (
+    action,
+    badge,
+    code,
+    confirm,
+    empty,
+    field,
+    folding,
+    helped,
+    notice,
+    outcome,
+    select,
+    until,
+    when,
+)
 from softprompt.ui.layout import Frame, csrf_field, page
 
 ROLES = (
@@ -65,8 +79,7 @@ def account(frame: Frame, shown: Account, told: Told) -> str:
     return page(
         frame,
         "Account",
-        notice("error", "That did not work.", told.problem) if told.problem else None,
-        notice("note", told.done) if told.done else None,
+        outcome(told.problem, told.done),
         _secret(told) if told.secret else None,
         _first_password() if not shown.has_password and not told.problem else None,
         h.div(".split")[
@@ -78,7 +91,7 @@ def account(frame: Frame, shown: Account, told: Told) -> str:
 
 
 def _secret(told: Told) -> h.Element:
-    return h.section(".card.stack.tight.fresh", data_part="new-key", aria_label="Your new key")[
+    return h.section(".card.stack.tight.fresh", aria_label="Your new key")[
         h.h2[f"Your new key “{told.secret_name}”"],
         h.p["Copy it now: it is shown this once, and the studio keeps only a digest of it."],
         code(told.secret),
@@ -151,7 +164,7 @@ def _state(key: ApiKey) -> str:
 def _new_key(frame: Frame, shown: Account, given: Mapping[str, str]) -> h.Element:
     places = [("", "Everything you may see"), *shown.places.items()]
     name = given.get("name", "")
-    return h.form(".card.stack.tight", method="post", action="/account/keys", data_part="new-key-form")[
+    return h.form(".card.stack.tight", method="post", action="/account/keys")[
         csrf_field(frame),
         h.h2["New API key"],
         field(
@@ -160,7 +173,11 @@ def _new_key(frame: Frame, shown: Account, given: Mapping[str, str]) -> h.Elemen
                 name="name", required=True, maxlength="100", placeholder="Notebook", value=name, autocomplete="off"
             ),
         ),
-        field("Role", select("role", ROLES, given.get("role", "editor")), "The most it may do; never more than you."),
+        helped(
+            "Role",
+            "The most it may do; never more than you.",
+            lambda tie: select("role", ROLES, given.get("role", "editor"), **tie),
+        ),
         field("Works in", select("place", places, given.get("place", ""))),
         field("Expires", select("days", LIVES, given.get("days", "90"))),
         h.button(".button.primary")["Make a key"],
@@ -193,13 +210,19 @@ def _password(frame: Frame, shown: Account) -> h.Element:
     old = field(
         "Current password", h.input(name="old", type="password", autocomplete="current-password", required=True)
     )
-    new = h.input(name="password", type="password", autocomplete="new-password", minlength="10", required=True)
+    new = helped(
+        "New password",
+        "At least 10 characters. Other browsers are signed out.",
+        lambda tie: h.input(
+            tie, name="password", type="password", autocomplete="new-password", minlength="10", required=True
+        ),
+    )
     return h.form("#password.card.stack.tight", method="post", action="/account/password")[
         csrf_field(frame),
         h.h2["Password"],
         h.input(name="username", value=shown.name, autocomplete="username", hidden=True),
         old if shown.has_password else None,
-        field("New password", new, "At least 10 characters. Other browsers are signed out."),
+        new,
         h.button(".button")["Set password"],
     ]
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import htpy as h
 
 from softprompt.studio.audit import Line
-from softprompt.ui.components import empty, field, folding, notice, select
+from softprompt.ui.components import empty, field, folding, outcome, select
 from softprompt.ui.layout import Frame, page
 
 HERE = "/admin/audit"
@@ -43,7 +43,7 @@ def audit(
     return page(
         frame,
         "Audit log",
-        notice("error", "That did not work.", problem) if problem else None,
+        outcome(problem),
         _filters(chosen, actions, nouns, people),
         _list(lines, chosen, total, following),
         lead="Who did what, and when. Nothing in it is ever changed.",

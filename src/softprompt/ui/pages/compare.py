@@ -11,7 +11,7 @@ from softprompt.studio.comparisons import Counts, Side
 from softprompt.studio.curves import Curve
 from softprompt.studio.outcomes import Answers
 from softprompt.ui.charts import Line, chart, interval, legend
-from softprompt.ui.components import badge, empty, field, lasting, notice
+from softprompt.ui.components import badge, empty, helped, lasting, notice
 from softprompt.ui.layout import Frame, csrf_field, page
 from softprompt.ui.pages.compare_data import counts_card
 from softprompt.ui.results import Asked, answers_card
@@ -266,10 +266,10 @@ def _ask(frame: Frame, shown: Shown) -> h.Node:
     form = h.form(".stack.tight.run-pad", method="post", action="/tuning/compare#ask")[
         csrf_field(frame),
         h.input(type="hidden", name="runs", value=keys(shown.sides)),
-        field(
+        helped(
             "Questions",
-            h.textarea(name="questions", rows="3", required=True, maxlength="20000")[shown.questions],
             "One on each line. All tuned prompts above answer them.",
+            lambda tie: h.textarea(tie, name="questions", rows="3", required=True, maxlength="20000")[shown.questions],
         ),
         h.div(".row")[h.button(".button.primary", data_part="ask")["Ask them all"]],
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import htpy as h
 
 from softprompt.storage.datasets import Listed
-from softprompt.ui.components import action, badge, empty, field, notice, size, table, when
+from softprompt.ui.components import action, badge, empty, helped, notice, size, table, when
 from softprompt.ui.layout import Frame, csrf_field, page
 from softprompt.ui.pages.data_parts import TASKS, address, plural
 
@@ -140,19 +140,21 @@ def _upload(frame: Frame, listing: Listing) -> h.Element:
         _progress(),
         h.details(open=bool(listing.pasted))[
             h.summary["Or paste rows"],
-            field(
+            helped(
                 "Rows",
-                h.textarea(name="pasted", rows="7", spellcheck="false", placeholder='{"input": "…", "output": "…"}')[
-                    listing.pasted
-                ],
                 "JSON lines, a JSON array, or CSV with a first line input,output.",
+                lambda tie: h.textarea(
+                    tie, name="pasted", rows="7", spellcheck="false", placeholder='{"input": "…", "output": "…"}'
+                )[listing.pasted],
             ),
         ],
         h.div(".row.apart.foot-row")[
-            field(
+            helped(
                 "Name",
-                h.input(name="name", value=listing.name, maxlength="200", placeholder="The file's name, if empty"),
                 "A name that is there gets a new version.",
+                lambda tie: h.input(
+                    tie, name="name", value=listing.name, maxlength="200", placeholder="The file's name, if empty"
+                ),
             ),
             h.div(".row")[
                 h.a(".button", href="/data/new")["Type rows by hand"],

@@ -13,6 +13,7 @@ from softprompt.studio.datasets_leaks import Leaks
 from softprompt.studio.datasets_lengths import Lengths
 from softprompt.studio.foundation_models import Model
 from softprompt.ui.components import badge, facts, field, select, when
+from softprompt.ui.deployment_fields import tags_field
 from softprompt.ui.layout import Frame, csrf_field
 from softprompt.ui.pages.data_parts import Shown, address, dataset_page, listing, plural
 from softprompt.ui.pages.data_rows import Piece, rows
@@ -363,7 +364,7 @@ def _about(frame: Frame, shown: Shown) -> h.Element:
         h.form(".stack.tight", method="post", action=f"{shown.path}/about")[
             csrf_field(frame),
             field("Description", h.textarea(name="description", rows="3", maxlength="4000")[found.description]),
-            field("Tags", h.input(name="tags", value=", ".join(found.tags)), "Parted by commas."),
+            tags_field(", ".join(found.tags)),
             h.button(".button")["Save"],
         ],
     ]

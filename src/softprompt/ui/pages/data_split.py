@@ -8,7 +8,7 @@ import htpy as h
 
 from softprompt.storage.tables import Dataset
 from softprompt.studio.datasets_split import Shares
-from softprompt.ui.components import field, notice, table
+from softprompt.ui.components import field, helped, notice, table
 from softprompt.ui.layout import Frame, csrf_field
 from softprompt.ui.pages.data_parts import Shown, address, dataset_page
 
@@ -37,12 +37,8 @@ def _form(frame: Frame, shown: Shown, shares: Shares) -> h.Element:
             "The same seed gives the same split."
         ],
         h.div(".fields.narrow")[
-            field(
-                "Validation, %",
-                _percent("validation", shares.validation),
-                "Watched while tuning; chooses the best epoch.",
-            ),
-            field("Test, %", _percent("test", shares.test), "Looked at once, at the end."),
+            _percent("validation", shares.validation, "Watched while tuning; chooses the best epoch."),
+            _percent("test", shares.test, "Looked at once, at the end."),
             field("Seed", h.input(type="number", name="seed", min="0", max=str(2**32 - 1), value=str(shares.seed))),
         ],
         h.div(".split-bar", aria_hidden="true")[
@@ -57,8 +53,12 @@ def _form(frame: Frame, shown: Shown, shares: Shares) -> h.Element:
     ]
 
 
-def _percent(name: str, value: int) -> h.VoidElement:
-    return h.input(type="number", name=name, min="0", max="90", step="1", value=str(value))
+def _percent(name: str, value: int, help: str) -> h.Element:
+    return helped(
+        f"{name.capitalize()}, %",
+        help,
+        lambda tie: h.input(tie, type="number", name=name, min="0", max="90", step="1", value=str(value)),
+    )
 
 
 def _made(made: dict[str, Dataset]) -> h.Element:

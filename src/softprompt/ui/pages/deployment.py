@@ -10,7 +10,7 @@ import htpy as h
 from softprompt.storage.tables import TunedPrompt
 from softprompt.studio.deployment_history import Earlier
 from softprompt.studio.usage import Stretch
-from softprompt.ui.components import action, button, code, facts, field, notice, when
+from softprompt.ui.components import action, button, code, facts, field, helped, notice, when
 from softprompt.ui.deployment_fields import latency, serving_field, tags_field, tags_shown
 from softprompt.ui.deployment_frame import CRUMBS, Shown, deployment_page
 from softprompt.ui.layout import Frame, csrf_field, page
@@ -156,7 +156,7 @@ def _swap(frame: Frame, shown: Shown, told: Overview) -> h.Node:
     help = "It is asked once to see that it answers. Then it takes over from the next request on; no client notices."
     return h.form(".stack.tight.ruled", method="post", action=f"{shown.here}/swap", data_part="swap")[
         csrf_field(frame),
-        field("Put another tuned prompt behind this name", h.select(name="prompt")[options], help),
+        helped("Put another tuned prompt behind this name", help, lambda tie: h.select(tie, name="prompt")[options]),
         h.div(".row")[h.button(".button")["Swap"]],
     ]
 

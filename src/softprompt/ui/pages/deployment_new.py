@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import htpy as h
 
 from softprompt.storage.tables import Space, TunedPrompt
-from softprompt.ui.components import button, empty, field, notice, select
+from softprompt.ui.components import button, empty, field, helped, notice, select
 from softprompt.ui.deployment_fields import SERVING_HELP, STAGES, serving_field, tags_field
 from softprompt.ui.deployment_frame import CRUMBS, Shown
 from softprompt.ui.layout import Frame, csrf_field, page
@@ -27,13 +27,13 @@ def new_deployment(
         notice("error", "It was not deployed.", problem) if problem else None,
         field("Tuned prompt", select("prompt", options, given.get("prompt", ""))),
         h.div(".fields.level")[
-            field(
+            helped(
                 "Name",
-                h.input(
-                    name="name", value=given.get("name", ""), required=True, maxlength="200",
+                "For people.",
+                lambda tie: h.input(
+                    tie, name="name", value=given.get("name", ""), required=True, maxlength="200",
                     placeholder="Complaints router",
                 ),
-                "For people.",
             ),
             serving_field(given.get("serving_name", "")),
         ],
@@ -57,7 +57,7 @@ def _where(frame: Frame, spaces: Sequence[Space], given: Mapping[str, str], *, p
     options.append(("new", "A new space …"))
     help = "A space keeps what answers apart from what is tried, with members of its own. Tuned prompts are promoted."
     return h.div(".stack.tight")[
-        field("Where", select("space", options, chosen), help),
+        helped("Where", help, lambda tie: select("space", options, chosen, **tie)),
         h.p(".small", data_part="space-told", role="status"),
         h.fieldset(".inset.stack.tight", data_part="new-space")[
             h.legend["A new space"],

@@ -8,7 +8,7 @@ from dataclasses import field as part
 
 import htpy as h
 
-from softprompt.ui.components import bars, facts, field, notice, select
+from softprompt.ui.components import bars, facts, field, helped, notice, select
 from softprompt.ui.deployment_fields import latency
 from softprompt.ui.deployment_frame import Shown, deployment_page
 from softprompt.ui.layout import Frame, csrf_field
@@ -85,7 +85,7 @@ def _form(frame: Frame, shown: Shown, mode: Mode, asked: Asked) -> h.Element:
     inputs = (
         [field(name, h.input(name=f"variable:{name}", value=asked.variables.get(name, ""))) for name in mode.variables]
         if mode.variables
-        else field("Input", h.textarea(name="input", required=True, rows="5")[asked.text], _bare(shown))
+        else _input(shown, asked.text)
     )
     extra = [
         field("Answer by", select("way", WAYS, asked.way)) if readout else None,
@@ -108,8 +108,13 @@ def _form(frame: Frame, shown: Shown, mode: Mode, asked: Asked) -> h.Element:
     return h.div(".split.even")[form, _answer(asked)]
 
 
-def _bare(shown: Shown) -> str:
-    return "Nothing but the input: the tuned prompt knows the task." if shown.prompt is not None else ""
+def _input(shown: Shown, text: str) -> h.Element:
+    def box(tie: Mapping[str, str]) -> h.Element:
+        return h.textarea(tie, name="input", required=True, rows="5")[text]
+
+    if shown.prompt is None:
+        return field("Input", box({}))
+    return helped("Input", "Nothing but the input: the tuned prompt knows the task.", box)
 
 
 def _answer(asked: Asked) -> h.Element:

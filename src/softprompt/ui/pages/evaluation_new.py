@@ -9,7 +9,7 @@ import htpy as h
 
 from softprompt.storage.tables import Dataset, TunedPrompt
 from softprompt.studio.foundation_models import Model
-from softprompt.ui.components import button, empty, field, notice, select
+from softprompt.ui.components import button, empty, field, helped, notice, select
 from softprompt.ui.layout import Frame, csrf_field, page
 from softprompt.ui.pages.evaluation import CRUMBS, HOME
 
@@ -65,11 +65,17 @@ def _rows(datasets: Sequence[Dataset], given: Given) -> h.Element:
             "Name",
             h.input(name="name", value=given.name, required=True, maxlength="200", placeholder="What is tuning worth?"),
         ),
-        field("Test data", select("dataset", _datasets(datasets), given.dataset), "Rows with the answers you want."),
-        field(
+        helped(
+            "Test data",
+            "Rows with the answers you want.",
+            lambda tie: select("dataset", _datasets(datasets), given.dataset, **tie),
+        ),
+        helped(
             "Rows at most",
-            h.input(name="limit", type="number", min="1", value=given.limit, placeholder="all of them"),
             "The first so many; a few hundred give a narrow interval.",
+            lambda tie: h.input(
+                tie, name="limit", type="number", min="1", value=given.limit, placeholder="all of them"
+            ),
         ),
     ]
 
@@ -99,17 +105,21 @@ def _prompting(models: Sequence[Model], given: Given) -> h.Element:
         known.insert(0, (given.model, given.model))
     return h.section(".card.stack.tight")[
         h.h2["Prompting"],
-        field("Foundation model", select("model", known, given.model), "The tuned prompts above must belong to it."),
-        _tick("zero_shot", "Zero-shot: the instruction alone", checked=given.zero_shot),
-        field(
-            "K-shot",
-            h.input(name="shots", value=given.shots, placeholder="3", pattern="[0-9, ]*"),
-            "Numbers of solved examples, such as 1, 3. Empty: none.",
+        helped(
+            "Foundation model",
+            "The tuned prompts above must belong to it.",
+            lambda tie: select("model", known, given.model, **tie),
         ),
-        field(
+        _tick("zero_shot", "Zero-shot: the instruction alone", checked=given.zero_shot),
+        helped(
+            "K-shot",
+            "Numbers of solved examples, such as 1, 3. Empty: none.",
+            lambda tie: h.input(tie, name="shots", value=given.shots, placeholder="3", pattern="[0-9, ]*"),
+        ),
+        helped(
             "Instruction",
-            h.textarea(name="instruction", rows="3", maxlength="20000")[given.instruction],
             "What the bare model is told. The tuned prompt does not get it.",
+            lambda tie: h.textarea(tie, name="instruction", rows="3", maxlength="20000")[given.instruction],
         ),
         _tick("guard", "Text may only be a known answer", checked=given.guard),
     ]
@@ -122,10 +132,10 @@ def _alternatives(datasets: Sequence[Dataset], given: Given) -> h.Element:
         h.p(".muted.small")[
             "A linear model on the same training rows. A tuned prompt that does not beat it is decoration."
         ],
-        field(
+        helped(
             "Examples",
-            select("examples", [("", "None"), *_datasets(datasets)], given.examples),
             "Training rows: the baseline learns them, K-shot shows the first of them.",
+            lambda tie: select("examples", [("", "None"), *_datasets(datasets)], given.examples, **tie),
         ),
     ]
 

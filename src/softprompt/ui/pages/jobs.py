@@ -9,7 +9,19 @@ import htpy as h
 
 from softprompt.storage.work import WorkerRow
 from softprompt.studio.queue import MOST_PRIORITY, Overview, Seen, waits_for
-from softprompt.ui.components import action, badge, confirm, empty, facts, folding, lasting, meter, notice, when
+from softprompt.ui.components import (
+    action,
+    badge,
+    confirm,
+    empty,
+    facts,
+    folding,
+    lasting,
+    meter,
+    notice,
+    outcome,
+    when,
+)
 from softprompt.ui.layout import Frame, csrf_field, page
 
 HERE = "/admin/jobs"
@@ -30,8 +42,7 @@ def jobs(
     return page(
         frame,
         "Jobs",
-        notice("error", "That did not work.", problem) if problem else None,
-        notice("note", done) if done else None,
+        outcome(problem, done),
         live(frame, shown),
         _over(over, state, shown.counts, following),
         lead="The queue of tuning runs and evaluations, and the workers that do them.",

@@ -8,7 +8,7 @@ import htpy as h
 
 from softprompt.storage.tables import Dataset
 from softprompt.studio.lab import LabPage
-from softprompt.ui.components import field, select
+from softprompt.ui.components import field, helped, select
 
 HINT = "Say what to do, and what an answer looks like. {name} is a place for a value."
 
@@ -56,12 +56,15 @@ def _structured(page: LabPage, datasets: Sequence[Dataset]) -> list[h.Node]:
     rows = [example(i, o, number) for number, (i, o) in enumerate(page.examples)]
     return [
         h.input(type="hidden", name="text", value=page.text),
-        field(
+        helped(
             "Instruction",
-            h.textarea(
-                name="instruction", rows="3", placeholder="For example: Name the department that should read this."
-            )[page.instruction],
             HINT,
+            lambda tie: h.textarea(
+                tie,
+                name="instruction",
+                rows="3",
+                placeholder="For example: Name the department that should read this.",
+            )[page.instruction],
         ),
         h.div(".stack.tight")[
             h.h3["Examples"],
@@ -118,11 +121,11 @@ def _free(page: LabPage) -> list[h.Node]:
     ]
     return [
         [h.input(type="hidden", name=name, value=value) for name, value in kept],
-        field(
+        helped(
             "Prompt",
-            h.textarea(".mono", name="text", rows="10", spellcheck="false")[page.text],
             "{input} is where the text of each test goes; without it, that text stands at the end. "
             "Other {names} are places for values.",
+            lambda tie: h.textarea(".mono", tie, name="text", rows="10", spellcheck="false")[page.text],
         ),
     ]
 

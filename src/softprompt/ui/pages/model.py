@@ -14,7 +14,7 @@ from softprompt.studio.model_choice import TASKS, tasks_of
 from softprompt.studio.model_pulls import Pull
 from softprompt.studio.model_recipe import Recipe
 from softprompt.studio.model_use import Use
-from softprompt.ui.components import badge, code, facts, notice, size, table, when
+from softprompt.ui.components import badge, code, facts, notice, outcome, size, table, when
 from softprompt.ui.layout import Frame, csrf_field, page
 from softprompt.ui.model_parts import REFRESH, order, progress, state_badge
 
@@ -60,7 +60,7 @@ def model(frame: Frame, shown: Model, here: Here, pull: Pull | None, use: Use, *
     return page(
         frame,
         shown.label,
-        notice("error", "That did not work.", h.span(".told")[problem]) if problem else None,
+        outcome(problem),
         _ended(frame, pull, here.left) if not shown.available else None,
         None if shown.tunable else notice("warn", "It cannot be tuned.", shown.reason),
         facts(_facts(shown, here)),

@@ -13,7 +13,7 @@ from softprompt.studio.foundation_models import Model
 from softprompt.studio.model_choice import SIZES, TASKS, Wish, fits, licence_of, size_of, tasks_of, told
 from softprompt.studio.model_pulls import Pull, pullable
 from softprompt.studio.model_use import Disk
-from softprompt.ui.components import field, notice, select, size
+from softprompt.ui.components import field, outcome, select, size
 from softprompt.ui.layout import Frame, csrf_field, page
 from softprompt.ui.model_parts import REFRESH, address, order, progress, state_badge
 
@@ -52,8 +52,7 @@ def models(
     return page(
         frame,
         "Foundation models",
-        notice("error", "That did not work.", h.span(".told")[problem]) if problem else None,
-        notice("note", done) if done else None,
+        outcome(problem, done),
         _filters(shelf, wish, purpose, count),
         h.div(".grid.models", data_part="models")[cards],
         h.div(".card.empty", data_part="none", hidden=count > 0)[

@@ -10,7 +10,20 @@ import htpy as h
 
 from softprompt.storage.people import ApiKey, User
 from softprompt.storage.types import now
-from softprompt.ui.components import action, badge, code, confirm, empty, field, folding, notice, select, until, when
+from softprompt.ui.components import (
+    action,
+    badge,
+    code,
+    confirm,
+    empty,
+    field,
+    folding,
+    helped,
+    outcome,
+    select,
+    until,
+    when,
+)
 from softprompt.ui.layout import Frame, csrf_field, page
 
 ROLES = (
@@ -89,8 +102,7 @@ def people(
     return page(
         frame,
         "People",
-        notice("error", "That did not work.", problem) if problem else None,
-        notice("note", done) if done else None,
+        outcome(problem, done),
         _link(link) if link else None,
         h.div(".split")[
             h.div(".stack")[_list(found, search, following)],
@@ -155,14 +167,18 @@ def _roles(roles: Sequence[tuple[str, str, str]], most: int = 3) -> h.Node:
 def _invitation(frame: Frame, places: Sequence[Place], given: Mapping[str, str]) -> h.Element:
     where = [("", "No place yet"), *((place.id, f"{place.noun.capitalize()} {place.name}") for place in places)]
     chosen = given.get("place", places[0].id if places else "")
-    name = h.input(
-        name="name", required=True, maxlength="100", value=given.get("name", ""), autocomplete="off", placeholder="kim"
-    )
+    typed = given.get("name", "")
     return h.form("#invite.card.stack.tight", method="post", action="/admin/people", data_part="invite")[
         csrf_field(frame),
         h.h2["Invite somebody"],
         h.p(".muted.small")["You get a link to pass on; it signs in once. No e-mail is sent."],
-        field("Name", name, "What they sign in with."),
+        helped(
+            "Name",
+            "What they sign in with.",
+            lambda tie: h.input(
+                tie, name="name", required=True, maxlength="100", value=typed, autocomplete="off", placeholder="kim"
+            ),
+        ),
         field("Project or space", select("place", where, chosen)),
         field("Role there", select("role", ROLES, given.get("role", "editor"))),
         h.label(".row.tick")[
@@ -212,8 +228,7 @@ def person(
     return page(
         frame,
         user.name,
-        notice("error", "That did not work.", problem) if problem else None,
-        notice("note", done) if done else None,
+        outcome(problem, done),
         _link(link) if link else None,
         h.div(".split")[
             h.div(".stack")[_memberships(frame, user, places, roles), _keys(frame, keys)],
@@ -283,7 +298,7 @@ def _studio_role(frame: Frame, shown: Person, only_admin: bool) -> h.Element:
     if user.admin:
         words = "Sees every project and space, and decides who may come in."
         change: h.Node = (
-            h.p(".muted.small", data_part="last-admin")["The only admin: make somebody else one first."]
+            h.p(".muted.small")["The only admin: make somebody else one first."]
             if only_admin
             else action(frame, "Take the role away", f"/admin/people/{user.id}/admin", fields={"admin": "no"})
         )

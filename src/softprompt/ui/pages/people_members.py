@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import htpy as h
 
 from softprompt.storage.people import User
-from softprompt.ui.components import action, badge, empty, field, folding, notice, select
+from softprompt.ui.components import action, badge, empty, field, folding, helped, outcome, select
 from softprompt.ui.layout import Frame, csrf_field, page
 
 ROLES = (("viewer", "Viewer"), ("editor", "Editor"), ("admin", "Admin"))
@@ -41,8 +41,7 @@ def members(frame: Frame, shown: Members, *, problem: str = "", done: str = "", 
     return page(
         frame,
         f"Members of {shown.name}",
-        notice("error", "That did not work.", problem) if problem else None,
-        notice("note", done) if done else None,
+        outcome(problem, done),
         h.div(".split")[
             h.div(".stack")[_list(frame, shown)],
             h.div(".stack")[_adding(frame, shown, typed) if shown.may_change else _ask(shown), _admins(shown)],
@@ -93,13 +92,15 @@ def _row(frame: Frame, shown: Members, user: User, role: str) -> list[h.Node]:
 
 def _adding(frame: Frame, shown: Members, typed: str) -> h.Element:
     names = h.datalist("#names")[[h.option(value=name) for name in shown.others]] if shown.others else None
-    name = h.input(
-        name="user", required=True, maxlength="100", value=typed, autocomplete="off", list="names" if names else None
-    )
-    return h.form(".card.stack.tight", method="post", action=f"/members/{shown.id}", data_part="add-member")[
+    given = {"value": typed, "list": "names"} if names else {"value": typed}
+    return h.form(".card.stack.tight", method="post", action=f"/members/{shown.id}")[
         csrf_field(frame),
         h.h2["Add somebody"],
-        field("Name", name, "Of a person who has come in; an admin of the studio invites new ones."),
+        helped(
+            "Name",
+            "Of a person who has come in; an admin of the studio invites new ones.",
+            lambda tie: h.input(tie, given, name="user", required=True, maxlength="100", autocomplete="off"),
+        ),
         names,
         field("Role", select("role", ROLES, "editor")),
         h.button(".button.primary")["Add"],

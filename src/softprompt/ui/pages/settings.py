@@ -10,7 +10,7 @@ from softprompt.storage.tables import Project
 from softprompt.studio.backups import Kept
 from softprompt.studio.settings import Setting
 from softprompt.studio.trash import Deleted
-from softprompt.ui.components import action, code, confirm, empty, field, folding, notice, size, until, when
+from softprompt.ui.components import action, code, confirm, empty, field, folding, helped, outcome, size, until, when
 from softprompt.ui.layout import Frame, csrf_field, page
 
 HERE = "/admin/settings"
@@ -30,8 +30,7 @@ def settings(
     return page(
         frame,
         "Settings",
-        notice("error", "That did not work.", problem) if problem else None,
-        notice("note", done) if done else None,
+        outcome(problem, done),
         h.div(".split")[_project(frame, project), _contents()],
         [_group(name, rows) for name, rows in groups.items()],
         _backups(frame, backups),
@@ -41,13 +40,16 @@ def settings(
 
 
 def _project(frame: Frame, project: Project) -> h.Element:
-    about = h.textarea(name="description", maxlength="4000", rows="3")[project.description]
     return h.form("#project.card.stack.tight", method="post", action=f"{HERE}/project", data_part="project")[
         csrf_field(frame),
         h.input(type="hidden", name="revision", value=str(project.revision)),
         h.h2["Project"],
         field("Name", h.input(name="name", value=project.name, required=True, maxlength="200")),
-        field("Description", about, "What people work on here."),
+        helped(
+            "Description",
+            "What people work on here.",
+            lambda tie: h.textarea(tie, name="description", maxlength="4000", rows="3")[project.description],
+        ),
         h.div(".row")[
             h.button(".button.primary")["Save"], h.a(".button.quiet", href=f"/members/{project.id}")["Members"]
         ],

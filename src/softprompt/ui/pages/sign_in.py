@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import htpy as h
 
-from softprompt.ui.components import field, notice
+from softprompt.ui.components import field, outcome
 from softprompt.ui.icons import logo
 from softprompt.ui.layout import document
 
@@ -45,7 +45,7 @@ def sign_in(version: str, *, problem: str = "", after: str = "/", name: str = ""
     card = h.div(".card")[
         h.div(".brand")[logo(), "Softprompt"],
         h.div[h.h1["Sign in"], h.p(".muted")["Tune prompts with your own examples, on your own machine."]],
-        notice("error", "That did not work.", problem) if problem else None,
+        outcome(problem),
         form,
         first,
     ]

@@ -10,7 +10,7 @@ import htpy as h
 from softprompt.storage.people import User
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Space, TunedPrompt
-from softprompt.ui.components import action, badge, button, empty, facts, field, notice, select, table, when
+from softprompt.ui.components import action, badge, button, empty, facts, field, helped, notice, select, table, when
 from softprompt.ui.deployment_fields import STAGES, tags_field, tags_shown
 from softprompt.ui.layout import Frame, csrf_field, page
 
@@ -113,7 +113,11 @@ def space_form(
                 "Name",
                 h.input(name="name", value=given.get("name", ""), required=True, maxlength="200", placeholder="Live"),
             ),
-            field("Stage", select("stage", stages, given.get("stage", "")), "What people may expect of it."),
+            helped(
+                "Stage",
+                "What people may expect of it.",
+                lambda tie: select("stage", stages, given.get("stage", ""), **tie),
+            ),
         ],
         field("Description", h.textarea(name="description", rows="3", maxlength="4000")[given.get("description", "")]),
         tags_field(given.get("tags", "")),

@@ -12,7 +12,21 @@ from softprompt.storage.rows import Page
 from softprompt.storage.tables import TuningExperiment, TuningRun
 from softprompt.studio import experiments
 from softprompt.studio.experiments import Listed
-from softprompt.ui.components import action, badge, button, empty, field, lasting, meter, notice, select, table, when
+from softprompt.ui.components import (
+    action,
+    badge,
+    button,
+    empty,
+    field,
+    helped,
+    lasting,
+    meter,
+    notice,
+    outcome,
+    select,
+    table,
+    when,
+)
 from softprompt.ui.layout import Frame, csrf_field, page
 
 STATES = tuple(State)
@@ -42,7 +56,7 @@ def listing(
     lead = "Each experiment holds the runs of one idea; each run learns a soft prompt for a frozen model."
     fresh = button("New experiment", "/tuning/new", primary=True) if editor else None
     told = [
-        notice("error", "That did not work.", h.span(".told")[problem]) if problem else None,
+        outcome(problem),
         _removed(frame, removed) if removed else None,
     ]
     if not shown and not (search or state):
@@ -151,7 +165,7 @@ def experiment(
     """One experiment with its runs, the newest first."""
     where = f"/tuning/experiments/{found.id}"
     fresh = button("New run", f"/tuning/new?experiment={found.id}", primary=True) if editor else None
-    told = notice("error", "That did not work.", h.span(".told")[problem]) if problem else None
+    told = outcome(problem)
     total = sum(counts.values())
     shown: h.Node
     if not total:
@@ -258,8 +272,8 @@ def _edit(frame: Frame, found: TuningExperiment, counts: Mapping[str, int]) -> h
             h.form(".stack.tight", method="post", action=where)[
                 csrf_field(frame),
                 h.input(type="hidden", name="revision", value=str(found.revision)),
-                field("Name", h.input(name="name", value=found.name, required=True, maxlength="200"),
-                      "Runs that exist keep their names."),
+                helped("Name", "Runs that exist keep their names.",
+                       lambda tie: h.input(tie, name="name", value=found.name, required=True, maxlength="200")),
                 field("Description", h.textarea(name="description", rows="2", maxlength="4000")[found.description]),
                 h.div[h.button(".button")["Save"]],
             ],

@@ -83,11 +83,11 @@ def _name(desk: Desk, filled: Filled) -> h.Element:
                     placeholder="Complaints",
                     list="experiments",
                     autocomplete="off",
-                    aria_describedby="told-experiment",
+                    aria_describedby="told-experiment help-experiment",
                 ),
                 h.datalist("#experiments")[[h.option(value=name) for name in desk.experiments]],
                 told("experiment", filled),
-                h.p(".help")[
+                h.p("#help-experiment.help")[
                     "A new name makes an experiment. Its runs are numbered: “Complaints (1)”, “Complaints (2)”."
                 ],
             ],
@@ -95,10 +95,14 @@ def _name(desk: Desk, filled: Filled) -> h.Element:
             if filled.run
             else h.div("#field-description.knob")[
                 h.label(for_="input-description")["Description, if you like"],
-                h.textarea(id="input-description", name="description", rows="2", maxlength="4000")[
-                    filled.get("description")
-                ],
-                h.p(".help")["What the experiment should find out."],
+                h.textarea(
+                    id="input-description",
+                    name="description",
+                    rows="2",
+                    maxlength="4000",
+                    aria_describedby="help-description",
+                )[filled.get("description")],
+                h.p("#help-description.help")["What the experiment should find out."],
             ],
         ],
     ]
