@@ -8,8 +8,9 @@ TORCH := torch==2.13.0
 TORCH_ARGS ?=
 # Twice quiet: errors only.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
-# Two workers with one thread each: more threads than cores make torch slower.
-PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2
+# Two workers with one thread each: more threads than cores make torch slower. Each begins with one half of the files, so
+# that what the tests of a file share is made once, and takes from the other's when it is done.
+PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo studio test check bench docs screenshots clean

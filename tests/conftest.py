@@ -60,6 +60,15 @@ def authorities() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def lighter_processes() -> Iterator[None]:
+    """See `start/sitecustomize.py`. Not for the processes of pytest itself: those begin before this."""
+    paths = [str(Path(__file__).parent / "start"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        yield
+
+
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """The folder of SmolLM2-135M-Instruct in this user's cache; fetched once if it is not there."""

@@ -14,6 +14,7 @@ import pytest
 
 from cli.conftest import Call
 from softprompt.config import StudioSettings
+from softprompt.storage.database import Database
 from softprompt.supervisor import doctor, first_start
 from softprompt.supervisor.home import office_of
 
@@ -44,7 +45,7 @@ def test_a_studio_that_was_started(checks: Any, call: Call, tmp_path: Path) -> N
     office.database.close()
     code, found = checks()
     assert code == 0, found
-    assert found["database"]["words"] == "answers, revision 0001"
+    assert found["database"]["words"] == f"answers, revision {Database.newest_revision()}"
     assert found["clock"]["verdict"] == found["file store"]["verdict"] == "ok"
     assert "ok       data folder" in call("doctor", "--data-dir", tmp_path / "studio", "--port", "0").out
 

@@ -280,7 +280,7 @@ def test_the_worker_itself_never_loads_torch(shop: Shop) -> None:
         "from softprompt.worker.process import WorkerSettings, work\n"
         "home, url, files = sys.argv[1:]\n"
         "studio = StudioSettings(data_dir=Path(home), database_url=url, storage_url=files)\n"
-        "work(WorkerSettings(studio=studio, once=True))\n"
+        "work(WorkerSettings(studio=studio, once=True, spare=False))\n"
         "print([n for n in ('torch', 'transformers', 'sklearn', 'ray') if n in sys.modules])\n"
     )
     studio = shop.settings.studio

@@ -34,8 +34,14 @@ def data_dir(tmp_path: Path, sqlite_template: Path) -> Path:
 
 
 @pytest.fixture
-def studio(data_dir: Path) -> Iterator[LiveStudio]:
-    with live_studio(data_dir, EchoBackend()) as running:
+def backend() -> EchoBackend:
+    """What answers; files with another one override this."""
+    return EchoBackend()
+
+
+@pytest.fixture
+def studio(data_dir: Path, backend: EchoBackend) -> Iterator[LiveStudio]:
+    with live_studio(data_dir, backend) as running:
         yield running
 
 

@@ -6,8 +6,7 @@ import html
 import json
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -18,7 +17,7 @@ from softprompt.storage.people import ApiKey
 from softprompt.storage.tables import Deployment, Space, TunedPrompt
 from softprompt.studio import deployments, people
 from softprompt.studio.access import SYSTEM, Actor
-from softprompt.testing.live import EchoBackend, LiveStudio, live_studio, wait_until
+from softprompt.testing.live import EchoBackend, LiveStudio, wait_until
 
 from .conftest import Forms
 
@@ -38,9 +37,8 @@ class NamingBackend(EchoBackend):
 
 
 @pytest.fixture
-def studio(data_dir: Path) -> Iterator[LiveStudio]:
-    with live_studio(data_dir, NamingBackend()) as running:
-        yield running
+def backend() -> NamingBackend:
+    return NamingBackend()
 
 
 @pytest.fixture

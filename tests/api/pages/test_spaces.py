@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -13,7 +12,7 @@ from softprompt.errors import Unavailable
 from softprompt.storage.tables import Space, TunedPrompt
 from softprompt.studio import people, spaces
 from softprompt.studio.access import SYSTEM
-from softprompt.testing.live import EchoBackend, LiveStudio, live_studio
+from softprompt.testing.live import EchoBackend, LiveStudio
 
 from .test_deployments import words
 
@@ -32,9 +31,8 @@ class WakingBackend(EchoBackend):
 
 
 @pytest.fixture
-def studio(data_dir: Path) -> Iterator[LiveStudio]:
-    with live_studio(data_dir, WakingBackend()) as running:
-        yield running
+def backend() -> WakingBackend:
+    return WakingBackend()
 
 
 @pytest.fixture

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-import pytest
 
 from softprompt.studio import deployments, prompt_sessions
 from softprompt.studio.access import SYSTEM
-from softprompt.testing.live import EchoBackend, LiveStudio, live_studio
+from softprompt.testing.live import LiveStudio
 
-from .lab_fixtures import MODEL, MODEL_ID, signed_in, streamed, token_of, words
+from ..lab_fixtures import MODEL, MODEL_ID, streamed, words
 
 Save = Callable[..., httpx.Response]
 SENT: dict[str, Any] = {
@@ -27,29 +26,6 @@ SENT: dict[str, Any] = {
     "variable_value": "Ada",
     "max_new_tokens": "9",
 }
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStudio]:
-    with live_studio(tmp_path_factory.mktemp("studio"), EchoBackend()) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(studio: LiveStudio) -> Iterator[httpx.Client]:
-    client = signed_in(studio)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def post(browser: httpx.Client) -> Save:
-    token = token_of(browser)
-
-    def send(path: str, data: dict[str, Any] | None = None) -> httpx.Response:
-        return browser.post(path, data={"csrf": token, **(data or {})})
-
-    return send
 
 
 def id_of(page: httpx.Response) -> str:

@@ -8,17 +8,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from softprompt.config import STATE_FILE
-from softprompt.testing.live import EchoBackend, LiveStudio, live_studio
+from softprompt.testing.live import LiveStudio
 
-from .lab_fixtures import MODEL, signed_in, token_of, tuned
+from ..lab_fixtures import MODEL, tuned
 
 Send = Callable[..., httpx.Response]
 SENT: dict[str, Any] = {
@@ -34,30 +33,6 @@ SENT: dict[str, Any] = {
 }
 SAID = ['Say "it\'s" 2 times: $HOME `date` \\ one two', 'Say "it\'s" 2 times: $HOME `date` \\ three']
 """What the echo makes of it: the words of the prompt with single blanks between them."""
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStudio]:
-    with live_studio(tmp_path_factory.mktemp("studio"), EchoBackend(), tls=True) as running:
-        (running.data_dir / STATE_FILE).write_text(json.dumps({"tls": running.tls}), encoding="utf-8")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(studio: LiveStudio) -> Iterator[httpx.Client]:
-    client = signed_in(studio)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def post(browser: httpx.Client) -> Send:
-    token = token_of(browser)
-
-    def send(path: str, data: dict[str, Any], **more: Any) -> httpx.Response:
-        return browser.post(path, data={"csrf": token, **data}, **more)
-
-    return send
 
 
 def code_of(page: str) -> dict[str, str]:

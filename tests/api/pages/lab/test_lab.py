@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from softprompt.testing.live import EchoBackend, LiveStudio, live_studio
+from softprompt.testing.live import LiveStudio
 
-from .conftest import ROWS
-from .lab_fixtures import MODEL, dataset, signed_in, token_of, tuned, words
+from ..conftest import ROWS
+from ..lab_fixtures import MODEL, dataset, tuned, words
 
 Post = Callable[..., httpx.Response]
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStudio]:
-    """One for all: no test here looks at what another one did."""
-    with live_studio(tmp_path_factory.mktemp("studio"), EchoBackend()) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(studio: LiveStudio) -> Iterator[httpx.Client]:
-    client = signed_in(studio)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def post(browser: httpx.Client) -> Post:
-    token = token_of(browser)
-
-    def send(path: str, data: dict[str, Any], **more: Any) -> httpx.Response:
-        return browser.post(path, data={"csrf": token, **data}, **more)
-
-    return send
 
 
 def fields(html: str, name: str) -> list[str]:
