@@ -73,7 +73,8 @@ class Picture:
 
 def _ask(page: Page) -> None:
     page.get_by_role("button", name="Generate", exact=True).last.click()
-    page.get_by_text("Tokens:").first.wait_for(timeout=60_000)
+    page.get_by_role("button", name="Stop", exact=True).wait_for(state="hidden", timeout=120_000)
+    page.get_by_text(re.compile(r"\d generated")).last.wait_for(timeout=60_000)
     page.wait_for_timeout(400)
 
 
