@@ -23,7 +23,7 @@ PRIVATE = {
     "an address of a package index": re.compile(r"(?:index-url|find-links)[ =]https?:"),
 }
 WANTED = {
-    *("api", "lab"),
+    *("api", "lab", "pages"),
     *("index", "install", "data", "tuning", "generation", "evaluation", "models", "library", "artefact"),
     *("cli", "parameters", "errors", "architecture", "quality", "performance", "openai", "operate", "watsonx"),
 }
