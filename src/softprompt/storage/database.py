@@ -23,7 +23,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalErr
 from sqlalchemy.orm import Session, sessionmaker
 
 from softprompt.errors import NameTaken, ParameterInvalid, SoftpromptError, StorageFull, Unavailable, UsageError
-from softprompt.storage.commits import Commits, Questions
+from softprompt.storage.commits import Commits
 
 T = TypeVar("T")
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -123,10 +123,6 @@ class Database:
     def mark(self) -> int | None:
         """Another number after every commit of anybody; None where that cannot be told for less than a question."""
         return None if self._commits is None else self._commits.mark()
-
-    def rows_at(self, mark: int, heard: Questions) -> list[Any] | None:
-        """What questions are answered, if nobody has committed anything since the mark."""
-        return None if self._commits is None else self._commits.rows(heard, mark)
 
     def close(self) -> None:
         if self._commits is not None:
