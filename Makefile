@@ -43,8 +43,7 @@ check: install
 	$(BIN)/lint-imports
 
 test: check
-	$(PYTEST) tests --ignore=tests/flows --ignore=tests/browser
-	$(PYTEST) tests/flows
+	$(PYTEST) tests --ignore=tests/browser
 	@$(BIN)/python scripts/browser.py > /dev/null
 	$(PYTEST) tests/browser
 
