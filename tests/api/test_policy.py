@@ -24,7 +24,7 @@ from softprompt.app import routers
 from softprompt.storage import people as person_tables
 from softprompt.storage import tables
 from softprompt.storage.work import Job
-from softprompt.studio import deployments, experiments, people, prompt_sessions, spaces, tuned_prompts
+from softprompt.studio import deployments, experiments, memberships, people, prompt_sessions, spaces, tuned_prompts
 from softprompt.studio.access import SYSTEM, Actor
 from softprompt.studio.datasets import create as create_dataset
 from softprompt.testing.live import EchoBackend, LiveStudio, live_studio
@@ -121,8 +121,8 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[..., Pat
             "reading key": studio.new_key("chief", "viewer", member="admin"),
         }
         with studio.office.unit(SYSTEM) as unit:
-            people.set_member(unit, unit.get(tables.Space, ids["space_id"]), "reader", "viewer")
-            people.set_member(unit, unit.get(tables.Space, ids["space_id"]), "chief", "admin")
+            memberships.set_member(unit, unit.get(tables.Space, ids["space_id"]), "reader", "viewer")
+            memberships.set_member(unit, unit.get(tables.Space, ids["space_id"]), "chief", "admin")
         with httpx.Client(base_url=studio.url, timeout=60) as client:
             yield Zoo(studio, ids, _bodies(studio, ids), keys, client)
 

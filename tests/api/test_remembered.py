@@ -21,7 +21,7 @@ from softprompt.storage.people import ApiKey, User
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import Project, TunedPrompt
 from softprompt.storage.types import now
-from softprompt.studio import deployments, people
+from softprompt.studio import deployments, memberships, people
 from softprompt.studio.access import SYSTEM, Office, Unit
 from softprompt.testing.live import EchoBackend, LiveStudio, live_studio
 
@@ -228,7 +228,7 @@ def test_a_role_that_is_taken_away_counts_at_once(studio: LiveStudio, elsewhere:
     ok(ask(studio, name, key))
     ok(ask(studio, name, key))
     with elsewhere() as unit:
-        people.set_member(unit, unit.rows.get(Project, studio.project.id), user, None)
+        memberships.set_member(unit, unit.rows.get(Project, studio.project.id), user, None)
     message(ask(studio, name, key), 404)
     ok(ask(studio, name))
 

@@ -22,6 +22,7 @@ from softprompt.studio import (
     evaluations,
     lab,
     lab_history,
+    memberships,
     people,
     projects,
     prompt_sessions,
@@ -250,4 +251,4 @@ def _written(made: Seeded, unit: Unit, say: Say) -> None:
     made.ids["key"] = people.create_key(unit, say("Notebook")[:100])[0].id
     colleague = people.create_user(unit, say("Colleague")[:100])
     made.ids["user"] = colleague.id
-    people.set_member(unit, projects.sandbox(unit), colleague.name, "editor")
+    memberships.set_member(unit, projects.sandbox(unit), colleague.name, "editor")

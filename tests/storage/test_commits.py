@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import softprompt.storage.database
 from softprompt.storage.database import Database
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import Project
@@ -75,10 +74,7 @@ def test_a_checkpoint_hides_no_commit(opened: Database, file: Path) -> None:
     assert len(seen) == 3
 
 
-def test_it_is_unknown_while_somebody_holds_the_file(
-    opened: Database, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(softprompt.storage.database, "_BUSY_MS", 200)  # what making a connection waits
+def test_it_is_unknown_while_somebody_holds_the_file(opened: Database, file: Path) -> None:
     assert opened.mark() is not None
     add(opened, "one")
     opened.engine.dispose()

@@ -13,7 +13,7 @@ from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.storage.people import AuditEntry
 from softprompt.storage.tables import Project
-from softprompt.studio import audit, experiments, people, projects, search, spaces
+from softprompt.studio import audit, experiments, memberships, people, projects, search, spaces
 from softprompt.studio.access import RANKS, SYSTEM, Actor, Office
 
 ROLES = st.sampled_from(["viewer", "editor", "admin"])
@@ -44,7 +44,7 @@ def test_nobody_gets_more_than_membership_key_and_place_give(
         name = f"u{unit.rows.count(Project)}"
         user = people.create_user(unit, f"{name} {member} {key} {bound} {admin} {need}", admin=admin)
         here, other = projects.create(unit, f"{name} here"), projects.create(unit, f"{name} other")
-        people.set_member(unit, here, user.name, member)  # type: ignore[arg-type]
+        memberships.set_member(unit, here, user.name, member)  # type: ignore[arg-type]
         experiment = experiments.create(unit, here, "E")
         place = {"nowhere": None, "here": here.id, "elsewhere": other.id}[bound]
         actor = Actor(user_id=user.id, name=user.name, role=key, container_id=place, admin=admin)

@@ -12,7 +12,6 @@ from sqlite3 import Error
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 
 class Commits:
@@ -34,7 +33,7 @@ class Commits:
                 connection = self._connection = self._connection or self._connect()
                 # All of it: a statement that is not at its end would go on seeing the moment of its begin.
                 ((number,),) = connection.execute("PRAGMA data_version").fetchall()
-            except (Error, SQLAlchemyError):  # somebody holds the whole file for themselves
+            except Error:  # somebody holds the whole file for themselves
                 return None
         return int(number)
 
@@ -46,8 +45,5 @@ class Commits:
 
     def _connect(self) -> Any:
         """A connection outside the pool. It never waits, for whoever looks may be an event loop."""
-        pooled = self._engine.raw_connection()
-        pooled.detach()
-        connection: Any = pooled.dbapi_connection
-        connection.execute("PRAGMA busy_timeout=0").close()
-        return connection
+        positional, named = self._engine.dialect.create_connect_args(self._engine.url)
+        return self._engine.dialect.connect(*positional, **{**named, "timeout": 0, "check_same_thread": False})

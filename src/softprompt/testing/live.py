@@ -158,12 +158,12 @@ class LiveStudio:
 
     def new_key(self, user: str, role: Role = "editor", *, member: Role | None = None) -> str:
         """The API key of a new user, who is in the sandbox if `member` is given."""
-        from softprompt.studio import people
+        from softprompt.studio import memberships, people
 
         with self.office.unit(SYSTEM) as unit:
             made = people.create_user(unit, user)
             if member is not None:
-                people.set_member(unit, self.project, user, member)
+                memberships.set_member(unit, self.project, user, member)
             return people.create_key(unit, "test", role=role, user=made)[1]
 
 

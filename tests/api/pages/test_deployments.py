@@ -15,7 +15,7 @@ import pytest
 from softprompt.serving.protocol import Event, Failed, Work
 from softprompt.storage.people import ApiKey
 from softprompt.storage.tables import Deployment, Space, TunedPrompt
-from softprompt.studio import deployments, people
+from softprompt.studio import deployments, memberships, people
 from softprompt.studio.access import SYSTEM, Actor
 from softprompt.testing.live import EchoBackend, LiveStudio, wait_until
 
@@ -363,7 +363,7 @@ def test_what_was_asked_is_counted(browser: httpx.Client, post: Post, deployed: 
 def test_who_may_only_look_sees_no_button_that_changes(studio: LiveStudio, deployed: str) -> None:
     with studio.office.unit(Actor(user_id=None, name="studio", admin=True)) as unit:
         reader = people.create_user(unit, "reader")
-        people.set_member(unit, studio.project, "reader", "viewer")
+        memberships.set_member(unit, studio.project, "reader", "viewer")
         link = people.sign_in_link(unit, reader)
     with httpx.Client(base_url=studio.url, follow_redirects=True, headers={"accept": "text/html"}) as other:
         other.get(f"/sign-in?link={link}")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from softprompt.storage.tables import Dataset, Project, TuningRun
-from softprompt.studio import people
+from softprompt.studio import memberships, people
 from softprompt.studio.access import SYSTEM
 from softprompt.testing.live import EchoBackend, LiveStudio, live_studio
 
@@ -27,7 +27,7 @@ def member(studio: LiveStudio, name: str, role: str | None = None) -> Iterator[h
     with studio.office.unit(SYSTEM) as unit:
         user = people.create_user(unit, name)
         if role:
-            people.set_member(unit, studio.project, name, role)  # type: ignore[arg-type]
+            memberships.set_member(unit, studio.project, name, role)  # type: ignore[arg-type]
         link = people.sign_in_link(unit, user)
     with httpx.Client(base_url=studio.url, follow_redirects=True, headers={"accept": "text/html"}) as client:
         assert client.get(f"/sign-in?link={link}").status_code == 200

@@ -24,7 +24,7 @@ from softprompt.api.studio.sign_in import slow_down
 from softprompt.errors import Forbidden, NotFound, ParameterInvalid, SoftpromptError
 from softprompt.storage.people import ApiKey, User
 from softprompt.storage.tables import Project, Space
-from softprompt.studio import people
+from softprompt.studio import memberships, people
 from softprompt.studio.access import Role, Unit, called
 from softprompt.studio.secrets import digest
 from softprompt.ui.pages import account as pages
@@ -70,7 +70,7 @@ def _places(unit: Unit) -> dict[str, str]:
 
 
 def _roles(unit: Unit) -> list[tuple[Project | Space, str]]:
-    return people.memberships(unit, unit.actor.user_id) if unit.actor.user_id else []
+    return memberships.of_user(unit, unit.actor.user_id) if unit.actor.user_id else []
 
 
 @router.post("/account/keys")

@@ -24,7 +24,7 @@ from softprompt.api.pages.shared import (
 from softprompt.errors import NotFound, SoftpromptError
 from softprompt.storage.people import ApiKey, User
 from softprompt.storage.tables import Project, Space
-from softprompt.studio import directory, people
+from softprompt.studio import directory, memberships, people
 from softprompt.studio.access import RANKS, Role, Unit, called
 from softprompt.ui.pages import people as pages
 from softprompt.ui.pages import people_members
@@ -82,7 +82,7 @@ async def invite(request: Request) -> Response:
     def make(unit: Unit) -> tuple[str, str]:
         user, secret = people.invite(unit, given.get("name", ""), admin="admin" in given)
         if given.get("place"):
-            people.set_member(
+            memberships.set_member(
                 unit, _container(unit, given["place"]), user.name, cast(Role, given.get("role", "editor"))
             )
         return user.name, secret
@@ -151,7 +151,7 @@ async def set_role(request: Request, user_id: str) -> Response:
     def change(unit: Unit) -> None:
         role = given.get("role")
         place = _container(unit, given.get("place", ""))
-        people.set_member(unit, place, people.find_user(unit, user_id).name, cast(Role, role) if role else None)
+        memberships.set_member(unit, place, people.find_user(unit, user_id).name, cast(Role, role) if role else None)
 
     return await _changed(request, user_id, change, "role")
 
@@ -225,7 +225,7 @@ def show_members(request: Request, container_id: str, told: str = "") -> Respons
 def _members(request: Request, container_id: str, status: int = 200, **told: str) -> Response:
     with unit_of(request, write=False) as unit:
         place = _container(unit, container_id)
-        found = people.members(unit, place)
+        found = memberships.members(unit, place)
         may_change = unit.role_in(place) >= RANKS["admin"]
         inside = {user.id for user, _ in found}
         others = unit.rows.all(User, disabled_at=None, sort="name", limit=200) if unit.actor.whole else []
@@ -250,7 +250,7 @@ async def set_member(request: Request, container_id: str) -> Response:
     name, role = given.get("user", ""), given.get("role")
 
     def change(unit: Unit) -> None:
-        people.set_member(unit, _container(unit, container_id), name, cast(Role, role) if role else None)
+        memberships.set_member(unit, _container(unit, container_id), name, cast(Role, role) if role else None)
 
     try:
         await in_unit(request, change)

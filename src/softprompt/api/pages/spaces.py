@@ -12,7 +12,7 @@ from softprompt.api.pages.deployment_views import readiness
 from softprompt.api.pages.deployments import tags_of
 from softprompt.api.pages.shared import carry_out, form_of, frame_of, go, in_unit, page_answer, text_of
 from softprompt.storage.tables import LARGE, Deployment, Space, TunedPrompt
-from softprompt.studio import people, spaces, trash
+from softprompt.studio import memberships, spaces, trash
 from softprompt.studio.access import RANKS, Role, Unit
 from softprompt.studio.deployment_history import user_names
 from softprompt.ui.pages import spaces as pages
@@ -100,7 +100,7 @@ async def _space(request: Request, space_id: str, problem: str = "", status: int
             ready=ready,
             deployments=inside,
             prompts={prompt.id: prompt for prompt in prompts},
-            members=sorted(people.members(unit, row), key=lambda member: member[0].name),
+            members=sorted(memberships.members(unit, row), key=lambda member: member[0].name),
             may_admin=unit.role_in(row) >= RANKS["admin"],
             problem=problem,
             made="made" in request.query_params,
@@ -165,7 +165,7 @@ async def _members(request: Request, space_id: str, user: str, role: Role | None
     where = await in_unit(request, lambda unit: spaces.get(unit, space_id).id, write=False)
     return await carry_out(
         request,
-        lambda unit: people.set_member(unit, spaces.get(unit, where), user, role),
+        lambda unit: memberships.set_member(unit, spaces.get(unit, where), user, role),
         then=f"/spaces/{where}",
         again=lambda words, status: _space(request, where, words, status),
     )

@@ -13,7 +13,7 @@ from softprompt.api.context import unit_of
 from softprompt.api.studio.shapes import Body, new_router
 from softprompt.storage.people import User
 from softprompt.storage.tables import Project, Space
-from softprompt.studio import people
+from softprompt.studio import memberships
 
 router = new_router("members")
 
@@ -41,13 +41,13 @@ def show_member(user: User, role: str) -> MemberShown:
 
 def _list(request: Request, table: type[Project] | type[Space], key: str) -> Any:
     with unit_of(request, write=False) as unit:
-        found = [show_member(user, role) for user, role in people.members(unit, unit.get(table, key))]
+        found = [show_member(user, role) for user, role in memberships.members(unit, unit.get(table, key))]
         return {"items": sorted(found, key=lambda m: m["user"]), "total": len(found), "next": None}
 
 
 def _set(request: Request, table: type[Project] | type[Space], key: str, user: str, role: Any) -> Any:
     with unit_of(request) as unit:
-        member = people.set_member(unit, unit.get(table, key), user, role)
+        member = memberships.set_member(unit, unit.get(table, key), user, role)
         return None if member is None else {"user_id": member.user_id, "user": user, "role": member.role}
 
 
