@@ -190,6 +190,7 @@ def pages(options: argparse.Namespace, running: Studio, client: httpx.Client) ->
             path = re.sub(r"\{(\w+)(:path)?\}", lambda match: ids[match[1]], route)
             answer = browser.get(path)
             if answer.status_code != 200 or not answer.headers["content-type"].startswith("text/html"):
+                print(f"not a page: {route} {answer.status_code}")
                 continue
             found[route] = _timed(browser, path, options.requests)
     return found
@@ -213,9 +214,9 @@ def _percentile(values: Sequence[float], percent: int) -> float:
 
 
 def _routes() -> list[str]:
-    from softprompt.api.policy import PAGES
+    from softprompt.api.policy import ADMIN_PAGES, PAGES, RUN_PAGES
 
-    lines = [line.split() for line in PAGES.strip().splitlines()]
+    lines = [line.split() for table in (PAGES, RUN_PAGES, ADMIN_PAGES) for line in table.strip().splitlines()]
     return [path for _, methods, path in lines if "GET" in methods.split(",") and not path.startswith("/static")]
 
 

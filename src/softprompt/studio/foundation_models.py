@@ -8,6 +8,7 @@ from typing import Any
 
 from softprompt import catalogue
 from softprompt.catalogue import ModelCard
+from softprompt.config import Settings
 from softprompt.engine.sources import available
 from softprompt.errors import ModelUnknown, ModelUnsupported, NameTaken, UsageError
 from softprompt.storage.rows import Rows
@@ -49,7 +50,8 @@ class Model:
 def all_models(rows: Rows) -> list[Model]:
     """Every model, added ones first."""
     added = [_added(row) for row in rows.all(FoundationModel)]
-    return added + [_carded(card) for card in catalogue.cards()]
+    settings = Settings.from_environment()
+    return added + [_carded(card, settings) for card in catalogue.cards()]
 
 
 def named(rows: Rows, text: str) -> list[tuple[str, str]]:
@@ -125,7 +127,7 @@ def _added(row: FoundationModel) -> Model:
     )
 
 
-def _carded(card: ModelCard) -> Model:
+def _carded(card: ModelCard, settings: Settings | None = None) -> Model:
     return Model(
         id=card.id,
         label=card.label,
@@ -133,6 +135,6 @@ def _carded(card: ModelCard) -> Model:
         context=card.context,
         tunable=card.tunable,
         reason=card.reason,
-        path=available(card),
+        path=available(card, settings),
         card=card,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import htpy as h
-from markupsafe import Markup
 
 from softprompt import __version__
+from softprompt.ui import rendering
 from softprompt.ui.icons import icon, logo
 
 NAV = (
@@ -102,7 +102,7 @@ def document(
         h.noscript[h.meta(http_equiv="refresh", content=str(refresh))] if refresh else None,
     ]
     skip = h.a(".skip", href="#main")["Skip to the content"]
-    return str(Markup(h.html(lang="en")[h.head[head], h.body[skip, body]]))
+    return rendering.text(h.html(lang="en")[h.head[head], h.body[skip, body]])
 
 
 def _side(frame: Frame) -> h.Element:
