@@ -188,6 +188,8 @@ def pages(options: argparse.Namespace, running: Studio, client: httpx.Client) ->
                 print(f"not measured: {route}")
                 continue
             path = re.sub(r"\{(\w+)(:path)?\}", lambda match: ids[match[1]], route)
+            if route == "/tuning/compare":
+                path += f"?runs={ids['run_id']}&runs={ids['other_run']}"
             answer = browser.get(path)
             if answer.status_code != 200 or not answer.headers["content-type"].startswith("text/html"):
                 print(f"not a page: {route} {answer.status_code}")
@@ -222,7 +224,7 @@ def _routes() -> list[str]:
 
 def _fill(options: argparse.Namespace, running: Studio, client: httpx.Client) -> dict[str, str]:
     """Many runs beside the finished one, a deployment, a space; the ids that stand in addresses."""
-    run = next(r for r in told(client.get("/api/runs", params={"state": "completed"}))["items"])
+    run, other = told(client.get("/api/runs", params={"state": "completed"}))["items"][:2]
     prompt = run["tuned_prompt_id"]
     deployment = told(client.post("/api/deployments", json={"name": "R", "serving_name": "r", "prompt": prompt}))
     space = told(client.post("/api/spaces", json={"name": "Space", "stage": "testing"}))
@@ -234,15 +236,16 @@ def _fill(options: argparse.Namespace, running: Studio, client: httpx.Client) ->
         )
     )
     _add_runs(running.data_dir, run["id"], options.runs)
-    user = told(client.get("/api/me"))
+    user = told(client.get("/api/users"))["items"][0]
     return {
         "run_id": run["id"],
+        "other_run": other["id"],
         "dataset_id": run["dataset_id"],
         "experiment_id": run["experiment_id"],
         "prompt_id": prompt,
         "model_id": "tiny",
-        "project_id": run["project_id"],
-        "user_id": str(user.get("id", "")),
+        "container_id": run["project_id"],
+        "user_id": user["id"],
         **{f"{name}_id": made["id"] for name, made in _named(deployment, space, session, evaluation)},
     }
 
