@@ -292,6 +292,7 @@ class Camera:
         if picture.do:
             picture.do(page)
         name = picture.name if version == "light" else f"{picture.name}-{version}"
+        page.evaluate("scrollTo(0, 0)")
         whole = page.screenshot(full_page=True, animations="disabled")
         (OUT / f"{name}.png").write_bytes(_small(whole))
         if self.keep and version in picture.docs:

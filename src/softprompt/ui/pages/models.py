@@ -75,7 +75,7 @@ def _filters(shelf: Shelf, wish: Wish, purpose: Purpose, count: int) -> h.Elemen
     return h.form(".card.filters", method="get", action="/models", role="search", data_part="filters")[
         field(
             "Search",
-            h.input(type="search", name="search", value=wish.search, placeholder="Name, owner, task", maxlength="99"),
+            h.input(type="search", name="search", value=wish.search, placeholder="Name or task", maxlength="99"),
         ),
         field("Task", select("task", [("", "Any"), *TASKS.items()], wish.task)),
         field("Parameters", select("size", [("", "Any"), *((k, v[0]) for k, v in SIZES.items())], wish.size)),

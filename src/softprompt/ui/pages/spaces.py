@@ -133,7 +133,7 @@ def space_form(
 
 def _parts(ready: Readiness) -> h.Element:
     rows = (("Storage", ready.storage), ("Serving host", ready.serving))
-    return h.dl(".pairs", data_part="parts")[
+    return h.dl(".pairs.even", data_part="parts")[
         [[h.dt[name], h.dd[badge("ready" if fine else "waiting"), " ", words]] for name, (fine, words) in rows]
     ]
 
@@ -241,7 +241,7 @@ def _about(found: Inside) -> h.Element:
     return h.section(".card.stack.tight")[
         facts([_counted(found.deployments, "deployment"), _counted(found.members, "member")]),
         _parts(found.ready),
-        h.dl(".pairs")[[[h.dt[name], h.dd[value]] for name, value in rows]],
+        h.dl(".pairs.even")[[[h.dt[name], h.dd[value]] for name, value in rows]],
     ]
 
 
