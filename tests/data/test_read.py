@@ -240,6 +240,9 @@ def test_files_that_cannot_be_opened_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "near.jsonl").touch()
     with pytest.raises(DatasetUnreadable, match=r"gone.jsonl does not exist.*near.jsonl"):
         read(tmp_path / "gone.jsonl")
+    (tmp_path / "link.jsonl").symlink_to("moved.jsonl")
+    with pytest.raises(DatasetUnreadable, match=r"link.jsonl is a link to moved.jsonl, which does not exist"):
+        read(tmp_path / "link.jsonl")
     with pytest.raises(DatasetUnreadable, match="is a folder"):
         read(tmp_path)
     with pytest.raises(DatasetUnreadable, match="pipe or a device"):

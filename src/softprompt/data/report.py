@@ -133,7 +133,8 @@ def _report(path: str | Path, census: Census, task: Task, leaks: list[Leak], tes
 
 def _warn_rows(report: DataReport) -> Iterator[str]:
     if 0 < report.valid < _FEW_ROWS:
-        yield f"{report.valid} rows are few to learn from; {_FEW_ROWS} or more per file make results steadier."
+        rows = "1 row is" if report.valid == 1 else f"{report.valid} rows are"
+        yield f"{rows} few to learn from; {_FEW_ROWS} or more per file make results steadier."
     if report.duplicate_count:
         yield f"{_groups(report.duplicate_count)} of rows are copies of each other. Keep one row of each."
     if report.contradiction_count:

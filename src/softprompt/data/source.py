@@ -87,8 +87,10 @@ def _open(path: Path) -> BinaryIO:
 
 def _unreadable(path: Path, error: Exception) -> DatasetUnreadable:
     if isinstance(error, FileNotFoundError):
+        if path.is_symlink():
+            return DatasetUnreadable(f"{path} is a link to {path.readlink()}, which does not exist. Mend the link.")
         near = sorted(p.name for p in path.parent.glob("*.json*"))[:5] if path.parent.is_dir() else []
-        hint = f" In {path.parent} there is: {', '.join(near)}." if near else ""
+        hint = f" Beside it there is: {', '.join(near)}." if near else ""
         return DatasetUnreadable(f"{path} does not exist. Check the name and the folder.{hint}")
     if isinstance(error, IsADirectoryError):
         return DatasetUnreadable(f"{path} is a folder. Name the file inside it: JSON lines, a JSON array or CSV.")
