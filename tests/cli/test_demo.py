@@ -39,7 +39,7 @@ def test_the_whole_lab_on_a_tiny_model(call: Call, tiny_folder: Callable[..., Pa
 
 def test_outside_a_clone_it_says_where_it_looked(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("softprompt.workbench.demo.__file__", str(tmp_path / "a" / "b" / "c" / "demo.py"))
+    monkeypatch.setattr("softprompt.data.sample.PLACES", (tmp_path / "a", tmp_path / "b"))
     done = call("demo")
     assert (done.code, done.out) == (2, "")
     assert f"examples/complaints, is neither in {tmp_path} nor above it" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from softprompt.data import sample
 from softprompt.storage.people import User
 from softprompt.storage.tables import Dataset, Project
 from softprompt.studio import people
@@ -19,7 +20,7 @@ def test_every_start_gives_a_link_to_the_one_admin_and_the_one_sandbox(office: O
 
 def test_samples_come_once_even_after_they_were_deleted(office: Office) -> None:
     first_start.prepare(office)
-    folder = first_start.samples_folder()
+    folder = sample.folder()
     assert folder is not None
     assert first_start.add_samples(office, folder) == [
         "Complaints v1 (200 rows)", "Complaints v2 (200 rows)", "Complaints test (240 rows)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from softprompt.data import sample
 from softprompt.errors import NameTaken, SoftpromptError
 from softprompt.studio import datasets, people, projects
 from softprompt.studio.access import Office, Unit
@@ -48,12 +49,6 @@ def _prepare(office: Office) -> Ready:
         return Ready(admin.name, secret, int(LINK_LIFE.total_seconds() // 3600))
 
 
-def samples_folder() -> Path | None:
-    """The sample task's folder, in a clone; the wheel does not bring it."""
-    folder = Path(__file__).resolve().parents[3] / "examples" / "complaints"
-    return folder if all((folder / file).is_file() for _, file, _ in SAMPLES) else None
-
-
 def add_samples(office: Office, folder: Path) -> list[str]:
     """The sample datasets in the sandbox; names of those that were not there yet."""
     added = []
@@ -80,9 +75,9 @@ def _there(unit: Unit, sha256: str) -> bool:
 
 def sample_or_reason(office: Office) -> str:
     """Bring the samples in; what came of it, in a sentence."""
-    folder = samples_folder()
+    folder = sample.folder()
     if folder is None:
-        return "The sample data comes with a clone of Softprompt, not with the package; upload rows of your own."
+        return "The sample data does not lie beside this installation; upload rows of your own."
     try:
         added = add_samples(office, folder)
     except SoftpromptError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softprompt import __version__
+from softprompt.data import sample
 from softprompt.data.read import read_examples
 from softprompt.data.records import Example
 from softprompt.data.report import DataReport, check
@@ -118,12 +119,13 @@ class Outcome:
 
 
 def find_samples(start: Path | None = None) -> Path:
-    """The folder of the sample task: below the current folder or one above it, or in the clone that is installed."""
+    """The folder of the sample task: below the current folder or one above it, or the one that is installed."""
     here = (start or Path.cwd()).resolve()
-    roots = [here, *here.parents, Path(__file__).resolve().parents[3]]
-    for root in roots:
+    for root in (here, *here.parents):
         if (folder := root / "examples" / "complaints").joinpath("v1.jsonl").is_file():
             return folder
+    if (installed := sample.folder()) is not None:
+        return installed
     raise UsageError(
         f"The sample data, examples/complaints, is neither in {here} nor above it. "
         "The demo runs in a clone of Softprompt: change into it and start again."
