@@ -256,7 +256,7 @@ class Seeds:
 
         def look() -> bool:
             found = told(self.client.get(f"/api/runs/{run}"))
-            return found["state"] not in ("queued", "running") or found["progress"].get("update", 0) >= 60
+            return found["state"] not in ("queued", "running") or found["progress"].get("update", 0) >= 30
 
         wait(look, "the run does not begin", 1800)
 

@@ -23,8 +23,8 @@ from softprompt.storage.usage import NO_ANSWER, Counted
 from softprompt.studio.access import Office, Unit
 
 log = logging.getLogger("softprompt.usage")
-EVERY = 5.0
-"""Seconds for which counts wait in memory."""
+EVERY = 10.0
+"""Seconds for which counts wait in memory. Each write is a commit, after which what was remembered is read again."""
 MOST_WAITING = 20_000
 """Rows that wait while the database is away; then the oldest are given up."""
 MINUTES_KEPT = timedelta(days=2)

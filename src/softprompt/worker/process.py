@@ -33,8 +33,8 @@ from softprompt.worker.prepare import Preparer
 from softprompt.worker.runner import Runner
 
 log = logging.getLogger(__name__)
-PULSE = 5.0
-"""Seconds between two signs of life."""
+PULSE = 10.0
+"""Seconds between two signs of life. Each is a commit, after which web processes read again what they remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
