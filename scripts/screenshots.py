@@ -75,12 +75,18 @@ def _ask(page: Page) -> None:
     page.get_by_role("button", name="Generate", exact=True).last.click()
     page.get_by_role("button", name="Stop", exact=True).wait_for(state="hidden", timeout=120_000)
     page.get_by_text(re.compile(r"\d generated")).last.wait_for(timeout=60_000)
+    page.get_by_role("heading", name="Test", exact=True).evaluate("heading => heading.scrollIntoView()")
     page.wait_for_timeout(400)
 
 
 def _compare(page: Page) -> None:
     page.get_by_role("button", name="Compare +").click()
     page.wait_for_timeout(800)
+    _ask(page)
+
+
+def _ask_tuned(page: Page) -> None:
+    page.get_by_label("Input", exact=True).last.fill(QUESTION)
     _ask(page)
 
 
@@ -113,7 +119,7 @@ PICTURES = (
     Picture("lab-empty", "/lab"),
     Picture("lab-compare", "/lab?start=example", _compare),
     Picture("lab", "/lab?start=example", _ask, docs=("light", "phone")),
-    Picture("lab-tuned", "/lab?subject=prompt:{prompt}"),
+    Picture("lab-tuned", "/lab?subject=prompt:{prompt}", _ask_tuned),
     Picture("lab-history", "/lab/history"),
     Picture("tuning", "/tuning"),
     Picture("tuning-new", "/tuning/new?dataset={v1}"),
@@ -292,12 +298,16 @@ class Camera:
         if picture.do:
             picture.do(page)
         name = picture.name if version == "light" else f"{picture.name}-{version}"
-        page.evaluate("scrollTo(0, 0)")
-        whole = page.screenshot(full_page=True, animations="disabled")
-        (OUT / f"{name}.png").write_bytes(_small(whole))
         if self.keep and version in picture.docs:
             shot = page.screenshot(animations="disabled")
             (DOCS / f"{name}.png").write_bytes(_checked(name, _small(shot)))
+        # In a window as high as the page: what sticks to its edge would stand in the middle of the picture.
+        height = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size(
+            {"width": page.viewport_size["width"] if page.viewport_size else DESK[0], "height": height}
+        )
+        page.wait_for_timeout(200)
+        (OUT / f"{name}.png").write_bytes(_small(page.screenshot(full_page=True, animations="disabled")))
         sys.stdout.write(f"{name}\n")
 
     @contextmanager

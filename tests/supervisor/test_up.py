@@ -52,6 +52,13 @@ def test_it_prints_a_link_and_both_addresses(studio: Up) -> None:
     assert f"With TLS, for ibm-watsonx-ai:    {state['tls']}" in studio.text
 
 
+def test_its_processes_leave_cores_to_each_other(studio: Up) -> None:
+    """Threads of matrix products do not wait awake for long where several processes share the cores."""
+    for name in ("worker 1", "serving"):
+        found = Path(f"/proc/{studio.part(name)['pid']}/environ").read_bytes().split(b"\0")
+        assert b"GOMP_SPINCOUNT=3000" in found or any(each.startswith(b"OMP_WAIT_POLICY=") for each in found)
+
+
 def test_a_second_one_on_the_same_folder_is_refused(studio: Up, up: Callable[..., Up]) -> None:
     second = up(data=studio.data)
     assert second.process.wait(90) == 1

@@ -31,6 +31,10 @@ from softprompt.supervisor.pull import SAMPLE_MODEL, Pull
 from softprompt.supervisor.view import Addresses, Lines, Screen, Snapshot, View, greeting
 
 TICK = 0.5
+SPINS = "3000"
+"""Turns that a thread of the matrix products waits awake for the others, unless `OMP_WAIT_POLICY` or `GOMP_SPINCOUNT` say
+otherwise. The library's own 300,000 are right where a process has the cores for itself; here tuning, serving and web
+share them, and a thread that waits awake takes the core that the others wait for."""
 
 
 def up(plan: Plan) -> None:
@@ -258,6 +262,7 @@ def _environment(plan: Plan) -> dict[str, str]:
         "SOFTPROMPT_DATABASE_URL": settings.database_url,
         "SOFTPROMPT_STORAGE_URL": settings.storage_url,
         "PYTHONUNBUFFERED": "1",
+        **({} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", SPINS)}),
     }
 
 
