@@ -32,9 +32,9 @@ from softprompt.supervisor.view import Addresses, Lines, Screen, Snapshot, View,
 
 TICK = 0.5
 SPINS = "3000"
-"""Turns that a thread of the matrix products waits awake for the others, unless `OMP_WAIT_POLICY` or `GOMP_SPINCOUNT` say
-otherwise. The library's own 300,000 are right where a process has the cores for itself; here tuning, serving and web
-share them, and a thread that waits awake takes the core that the others wait for."""
+"""Turns that a thread of the matrix products waits awake for the others, unless `OMP_WAIT_POLICY` or `GOMP_SPINCOUNT`
+say otherwise. The library's own 300,000 are right where a process has the cores for itself; here tuning, serving and
+web share them, and a thread that waits awake takes the core that the others wait for."""
 
 
 def up(plan: Plan) -> None:
