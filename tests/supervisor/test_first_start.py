@@ -23,7 +23,7 @@ def test_samples_come_once_even_after_they_were_deleted(office: Office) -> None:
     folder = sample.folder()
     assert folder is not None
     assert first_start.add_samples(office, folder) == [
-        "Complaints v1 (200 rows)", "Complaints v2 (200 rows)", "Complaints test (240 rows)"
+        "Complaints test (240 rows)", "Complaints v2 (200 rows)", "Complaints v1 (200 rows)"
     ]  # fmt: skip
     with office.unit() as unit:
         for dataset in unit.rows.all(Dataset):

@@ -132,7 +132,7 @@ def test_others_are_warned_of_plain_http(light: Up) -> None:
 
 
 def test_samples_are_brought_in(light: Up) -> None:
-    assert "Sample data in the sandbox: Complaints v1 (200 rows), Complaints v2 (200 rows)" in light.text
+    assert "Sample data in the sandbox: Complaints test (240 rows), Complaints v2 (200 rows)" in light.text
 
 
 def test_status_tells_what_runs_where(studio: Up) -> None:

@@ -12,11 +12,11 @@ from softprompt.studio.access import Office, Unit
 from softprompt.studio.people import LINK_LIFE
 
 SAMPLES = (
-    ("Complaints v1", "v1.jsonl", "Customer complaints and the departments that must act: the better training rows."),
-    ("Complaints v2", "v2.jsonl", "The same task as a database has it: mostly single departments."),
     ("Complaints test", "test.jsonl", "16 rows of every answer to measure on; none stands in the training rows."),
+    ("Complaints v2", "v2.jsonl", "The same task as a database has it: mostly single departments."),
+    ("Complaints v1", "v1.jsonl", "Customer complaints and the departments that must act: the better training rows."),
 )
-"""Name, file below examples/complaints, description."""
+"""Name, file of the sample task, description; what one starts with comes last, so that it stands first in lists."""
 
 
 @dataclass(frozen=True, slots=True)

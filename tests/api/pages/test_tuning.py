@@ -95,6 +95,19 @@ def test_the_form_begins_with_what_is_there(browser: httpx.Client, filled: dict[
     assert 'value="share" selected' in page, "held-out rows are the good habit"
 
 
+def test_rows_to_measure_on_are_not_offered_to_train_on(
+    browser: httpx.Client, filled: dict[str, Any], post: Post
+) -> None:
+    other = load(post, ROWS.replace("broke", "burst"), "Parcels_test")
+    test = load(post, ROWS.replace("broke", "fell"), "Complaints test")
+    page = browser.get("/tuning/new").text
+    assert f'<option value="{filled["dataset"]}" selected' in page
+    assert f'<option value="{test}" selected' in page, "named after the training rows"
+    assert f'<option value="{other}" selected' not in page
+    asked = browser.get("/tuning/new", params={"dataset": test}).text
+    assert asked.count(f'<option value="{test}" selected') == 1, "never both"
+
+
 def test_every_parameter_is_there_with_its_range_and_a_label(browser: httpx.Client, filled: dict[str, Any]) -> None:
     page = browser.get("/tuning/new").text
     for name in (item.name for item in fields(TuneConfig) if item.name != "init_prompt"):

@@ -159,8 +159,10 @@ def _first_words(unit: Unit, asked: Mapping[str, str]) -> dict[str, str]:
             given["experiment"] = named.name
     ready = _ready(unit)
     if "dataset" not in given and ready:
-        given["dataset"] = ready[0].id
+        given["dataset"] = tuning_form.to_train_on(ready).id
     chosen = next((each for each in ready if each.id == given.get("dataset")), None)
+    if "test" not in given and chosen is not None:
+        given["test"] = tuning_form.to_test_on(ready, chosen)
     if "experiment" not in given and chosen is not None:
         given["experiment"] = chosen.name
     if "validation" not in given:

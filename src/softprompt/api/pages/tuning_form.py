@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from softprompt.params import TuneConfig
-from softprompt.storage.tables import TuningRun
+from softprompt.storage.tables import Dataset, TuningRun
 from softprompt.studio.runs import Plan
 
 CONFIG = {item.name: item for item in fields(TuneConfig)}
@@ -16,6 +17,8 @@ OTHERS = ("experiment", "description", "model", "dataset", "validation", "share"
 """Fields beside those of `TuneConfig`."""
 SHARE = "share"
 """The choice of `validation` that holds rows out."""
+_HELD_OUT = re.compile(r"\b(test|tests|testing|held.?out|hold.?out|validation|evaluation|eval|dev)\b", re.IGNORECASE)
+"""In the name of a dataset: its rows are there to measure on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,25 @@ class Read:
 
     plan: Plan
     problems: tuple[str, ...]
+
+
+def to_train_on(ready: Sequence[Dataset]) -> Dataset:
+    """The first that is not named as one to measure on; the first of all if they are all named so."""
+    return next((each for each in ready if not _held_out(each)), ready[0])
+
+
+def to_test_on(ready: Sequence[Dataset], train: Dataset) -> str:
+    """Id of the first one that is named as a test of the other: "Complaints test" for "Complaints v1". Empty: none is."""
+    return next((each.id for each in ready if _held_out(each) and each.id != train.id and _akin(each, train)), "")
+
+
+def _held_out(dataset: Dataset) -> bool:
+    return _HELD_OUT.search(dataset.name.replace("_", " ")) is not None
+
+
+def _akin(one: Dataset, other: Dataset) -> bool:
+    first = [re.split(r"[\W_]+", each.name.casefold())[0] for each in (one, other)]
+    return one.project_id == other.project_id and one.task == other.task and first[0] == first[1]
 
 
 def read(given: Mapping[str, str]) -> Read:
