@@ -55,6 +55,21 @@ def test_a_run_at_work_shows_numbers_and_a_curve_without_scripts(browser: httpx.
     assert f'data-last="{curve["last"]}"' in page
 
 
+def test_a_run_that_fits_a_readout_alone_shows_no_empty_numbers(
+    browser: httpx.Client, studio: LiveStudio, seed: Seed
+) -> None:
+    run = seed.run("Routing", config={"readout": "only"})
+    with studio.office.unit(SYSTEM) as unit:
+        row = unit.rows.get(TuningRun, run)
+        assert row is not None
+        row.state = "running"
+    page = browser.get(f"/tuning/runs/{run}").text
+    assert "a label readout is fitted to them" in page
+    assert "tokens a second" not in page
+    assert "Stop here" not in page, "there is no best one yet"
+    assert "Cancel" in page
+
+
 def test_updates_told_twice_count_once(browser: httpx.Client, seed: Seed) -> None:
     """As after a restart, which goes on from a checkpoint."""
     run = seed.run("Routing")

@@ -116,7 +116,8 @@ def _actions(frame: Frame, shown: Shown) -> h.Node:
     if not shown.editor:
         return None
     if found.state in LIVE:
-        keep = action(frame, "Stop here and keep the best", f"{here}/keep") if found.state == "running" else None
+        stops = found.state == "running" and not _reads_only(found)
+        keep = action(frame, "Stop here and keep the best", f"{here}/keep") if stops else None
         return [keep, action(frame, "Cancel", f"{here}/cancel", style="danger")]
     again = button("Tune again with changes", f"/tuning/new?again={found.id}")
     buttons: list[h.Node] = [_compare(shown), again]
@@ -184,6 +185,8 @@ def _numbers(shown: Shown) -> h.Node:
     updates, done = curve.updates, int(told.get("update") or (curve.update[-1] if curve.update else 0))
     if found.state == "completed":
         done = updates = int(found.results.get("updates") or updates)
+    if not updates and live and _reads_only(found):
+        return h.p(".muted")["The model reads the rows, then a label readout is fitted to them: no updates, no curve."]
     if not updates and not live:
         return h.p(".muted")[READOUT_ONLY if found.config.get("readout") == "only" else "No vectors were trained."]
     held = curve.validation
@@ -202,6 +205,11 @@ def _numbers(shown: Shown) -> h.Node:
     ]
     share = done / updates if updates else 0.0
     return [facts(items), h.div(data_part="meter")[meter(share, "Updates done")] if live else None]
+
+
+def _reads_only(found: TuningRun) -> bool:
+    """Whether no vectors are trained, so that there is nothing of which a part could be kept."""
+    return found.config.get("readout") == "only" and not found.config.get("readout_epochs")
 
 
 def _picture(shown: Shown) -> h.Node:
