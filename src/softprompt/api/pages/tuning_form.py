@@ -35,7 +35,7 @@ def to_train_on(ready: Sequence[Dataset]) -> Dataset:
 
 
 def to_test_on(ready: Sequence[Dataset], train: Dataset) -> str:
-    """Id of the first one that is named as a test of the other: "Complaints test" for "Complaints v1". Empty: none is."""
+    """Id of the first one that is named as a test of it: "Complaints test" for "Complaints v1". Empty: none is."""
     return next((each.id for each in ready if _held_out(each) and each.id != train.id and _akin(each, train)), "")
 
 
