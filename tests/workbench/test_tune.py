@@ -11,7 +11,7 @@ import pytest
 
 from softprompt import TunedPrompt, load_model, tune
 from softprompt.data.records import Example
-from softprompt.engine import events, readout_tune
+from softprompt.engine import events, readout_fit, readout_tune
 from softprompt.errors import CheckpointInvalid, ModelUnsupported, ParameterInvalid
 from softprompt.params import TuneConfig
 from softprompt.workbench.tune import content_hash
@@ -58,6 +58,24 @@ def test_held_out_rows_choose_the_epoch(backbone: Backbone, examples: list[Examp
     assert run.tuned.data["validation_rows"] >= 3
     assert any(record["best"] for record in run.epochs)
     assert all(record["validation_loss"] > 0 for record in run.epochs)
+
+
+def test_rows_held_out_for_the_vectors_still_teach_the_readout(
+    backbone: Backbone, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is chosen by cross-validation and needs none held out; rows of a file of their own stay apart."""
+    seen: list[int] = []
+    fit = readout_fit.fit
+    monkeypatch.setattr(
+        readout_fit, "fit", lambda model, rows, *a, **k: seen.append(len(rows)) or fit(model, rows, *a, **k)
+    )
+    only = dataclasses.replace(SMALL, readout="only")
+    run = tune(examples, model=backbone, config=only, validation=0.25)
+    held = run.tuned.data["validation_rows"]
+    assert held >= 3
+    assert any(f"on the training rows and the {held} held out of them" in note for note in run.notes)
+    tune(examples[:15], model=backbone, config=only, validation=examples[15:])
+    assert seen == [18, 15]
 
 
 def test_free_text_has_no_labels(backbone: Backbone) -> None:

@@ -135,6 +135,8 @@ class _Job:
     task: Task = "generation"
     train: list[Example] = field(default_factory=list)
     held: list[Example] = field(default_factory=list)
+    known: list[Example] = field(default_factory=list)
+    """The training rows and those held out of them: a readout is chosen by cross-validation, on all of these."""
     labels: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     recipe: Recipe | None = None
@@ -150,12 +152,14 @@ class _Job:
         self.task = detect_task(self.train) if self.config.task == "auto" else self.config.task
         if self.config.task == "auto":
             self.note(f"task: {self.task}, seen from the outputs")
+        rows = self.train
         if isinstance(validation, float):
             self.train, self.held = split(self.train, validation, self.config.seed, task=self.task)
         elif validation is not None:
             self.held = self._unwrapped(validation, "validation")
         if self.task in LABEL_TASKS:
             self.labels = tuple(sorted({example.output for example in self.train}))
+            self.known = [example for example in rows if example.output in self.labels]
             if self.task == "classification" and len(self.labels) > 10:
                 self.note(f"{len(self.labels)} classes: IBM's tuning studio allows 10, fewer learn better")
 
@@ -212,11 +216,13 @@ class _Job:
                 raise ModelUnsupported("Label readouts need a decoder-only model; use readout off.")
             self.note("no label readout: it needs a decoder-only model")
             return None
-        fitted = self._fit(backbone, self.train)
+        fitted = self._fit(backbone, self.known)
         best = fitted.chosen
+        more = len(self.known) - len(self.train)
         self.note(
             f"label readout: layers {', '.join(map(str, best.layers))} ({' and '.join(best.places)}), ridge "
             f"{best.ridge:g}, {best.exact:.2f} exact in {readout_fit.FOLDS}-fold cross-validation on the training rows"
+            + (f" and the {more} held out of them" if more else "")
         )
         text = _best_metric(outcome)
         if wanted == "auto" and text is not None and text > best.exact:
@@ -253,7 +259,7 @@ class _Job:
         )
         if not passes:
             return readout
-        return readout_tune.train(backbone, readout, vectors, self.train, [], replace(plan, epochs=passes)).readout
+        return readout_tune.train(backbone, readout, vectors, self.known, [], replace(plan, epochs=passes)).readout
 
     def calibrate(self, backbone: Backbone, encoder: Encoder, outcome: loop.Outcome | None) -> torch.Tensor | None:
         """Average score of each label over training inputs."""
