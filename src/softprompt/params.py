@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from softprompt.errors import ParameterInvalid
 
 Task = Literal["auto", "classification", "multilabel", "generation", "summarization"]
+LABEL_TASKS: Final = ("classification", "multilabel")
+"""Tasks whose answers are known beforehand: they can be read, scored and guarded."""
 Method = Literal["prompt_tuning", "prefix_tuning"]
 Place = Literal["prefix", "suffix", "both"]
 Readout = Literal["auto", "off", "only"]

@@ -14,7 +14,7 @@ from softprompt.data.records import Example
 from softprompt.engine import events, readout_fit, readout_tune
 from softprompt.errors import CheckpointInvalid, ModelUnsupported, ParameterInvalid
 from softprompt.params import TuneConfig
-from softprompt.workbench.tune import content_hash
+from softprompt.workbench.tune_rows import content_hash
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone, CausalBackbone
@@ -75,6 +75,7 @@ def test_rows_held_out_for_the_vectors_still_teach_the_readout(
     assert held >= 3
     assert any(f"on the training rows and the {held} held out of them" in note for note in run.notes)
     tune(examples[:15], model=backbone, config=only, validation=examples[15:])
+    assert run.tuned.metrics["readout"]["rows"] == 18
     assert seen == [18, 15]
 
 

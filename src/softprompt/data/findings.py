@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from softprompt.data.census import KEPT, Census
 from softprompt.data.labels import labels_of, quantile
-from softprompt.params import Task
+from softprompt.params import LABEL_TASKS, Task
 
 RARE_ROWS, RARE_SHARE = 5, 0.02
 
@@ -82,7 +82,7 @@ def label_counts(outputs: Counter[str], task: Task) -> dict[str, int]:
 
 def combination_counts(outputs: Counter[str], task: Task) -> dict[str, int]:
     """Rows per whole output; empty for free text."""
-    return _ordered(outputs) if task in ("classification", "multilabel") else {}
+    return _ordered(outputs) if task in LABEL_TASKS else {}
 
 
 def rare_labels(labels: dict[str, int], rows: int) -> tuple[RareLabel, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from softprompt.data.labels import labels_of
 from softprompt.errors import ParameterInvalid
-from softprompt.params import Task
+from softprompt.params import LABEL_TASKS, Task
 
 Labels = Sequence[Sequence[str]]
 
@@ -55,7 +55,7 @@ def score(task: Task, predictions: Sequence[str], golds: Sequence[str], pattern:
     interval = wilson_interval(sum(hits), len(hits))
     share = sum(hits) / len(hits) if hits else 0.0
     kept = format_kept(predictions, pattern) if pattern is not None else None
-    if task in ("classification", "multilabel"):
+    if task in LABEL_TASKS:
         guessed, true = ([labels_of(text, task) for text in texts] for texts in (predictions, golds))
         return Score(
             rows=len(hits), exact=share, interval=interval, format_kept=kept,

@@ -13,7 +13,7 @@ from softprompt.data.labels import detect_task
 from softprompt.data.records import Example
 from softprompt.data.textform import normalise
 from softprompt.errors import DatasetInvalid, ParameterInvalid
-from softprompt.params import Task
+from softprompt.params import LABEL_TASKS, Task
 
 Group = list[int]
 """Rows with the same normalised input."""
@@ -62,7 +62,7 @@ def _strata(examples: Sequence[Example], seed: int, task: Task) -> list[list[Gro
     strata: defaultdict[str, list[tuple[bytes, Group]]] = defaultdict(list)
     for text, group in groups.items():
         # Copies with different outputs count where the alphabet puts them, so that the order of rows does not matter.
-        output = min(examples[i].output for i in group) if task in ("classification", "multilabel") else ""
+        output = min(examples[i].output for i in group) if task in LABEL_TASKS else ""
         strata[output].append((_draw(seed, text), group))
     return [[group for _, group in sorted(strata[output])] for output in sorted(strata)]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from softprompt.errors import InUse, ParameterInvalid
 from softprompt.jobs.states import State
+from softprompt.params import LABEL_TASKS
 from softprompt.storage import experiments as queries
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Project, TuningExperiment, TuningRun
@@ -101,7 +102,7 @@ def result(run: TuningRun) -> tuple[str, str] | None:
     """The one figure that says most about a run that is over: on test rows, else on validation rows, else its loss."""
     methods = (run.results.get("test") or {}).get("methods") or []
     if methods:
-        name = "exact" if run.results["test"].get("task") in ("classification", "multilabel") else "rouge_l"
+        name = "exact" if run.results["test"].get("task") in LABEL_TASKS else "rouge_l"
         best = max((method[name] for method in methods if isinstance(method.get(name), float)), default=None)
         if best is not None:
             return f"{best:.2f}", f"{'exact' if name == 'exact' else 'ROUGE-L'} on test rows"

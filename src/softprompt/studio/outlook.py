@@ -19,7 +19,7 @@ from softprompt.engine.embedding_scale import embedding_rms
 from softprompt.engine.plans import EXAMPLE_TOKENS, Pace, Schedule, Shape, pace_of, rate_share, schedule_of, shape_of
 from softprompt.errors import NotFound, SoftpromptError
 from softprompt.jobs import workers
-from softprompt.params import Task, TuneConfig
+from softprompt.params import LABEL_TASKS, Task, TuneConfig
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.tables import Dataset, Project, TunedPrompt
 from softprompt.storage.work import Job, Measurement
@@ -29,7 +29,7 @@ from softprompt.studio.counting import Lengths
 from softprompt.studio.estimates import Estimate, Size, estimate
 from softprompt.studio.foundation_models import Model
 from softprompt.studio.measurements import Waiting
-from softprompt.studio.outlook_words import LABEL_TASKS, Default, Facts, Remark
+from softprompt.studio.outlook_words import Default, Facts, Remark
 from softprompt.studio.runs import Plan
 
 

@@ -12,13 +12,12 @@ from typing import Any, Literal
 
 from softprompt.engine import plans
 from softprompt.engine.plans import Pace, Shape, schedule_of
-from softprompt.params import Task, TuneConfig
+from softprompt.params import LABEL_TASKS, Task, TuneConfig
 from softprompt.studio import runs
 from softprompt.studio.counting import Lengths
 from softprompt.studio.estimates import Size
 from softprompt.studio.foundation_models import Model
 
-LABEL_TASKS = ("classification", "multilabel")
 TASK_WORDS: dict[str, str] = {
     "classification": "classification",
     "multilabel": "multi-label routing",

@@ -30,7 +30,8 @@ from softprompt.params import LAB_INSTRUCTION, GenerateConfig, Task, TuneConfig
 from softprompt.workbench.demo_results import Results, write_answers
 from softprompt.workbench.evaluate import Evaluation, Method, MethodResult, evaluate, measure, tuned_methods
 from softprompt.workbench.report import Curve, draw_curves, write_report
-from softprompt.workbench.tune import content_hash, tune
+from softprompt.workbench.tune import tune
+from softprompt.workbench.tune_rows import content_hash
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone

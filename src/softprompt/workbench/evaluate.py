@@ -24,7 +24,7 @@ from softprompt.engine.artifact import TunedPrompt, is_tuned_prompt
 from softprompt.engine.generate import Answer
 from softprompt.engine.loading import load_model
 from softprompt.errors import DatasetInvalid, ParameterInvalid
-from softprompt.params import GenerateConfig, Task
+from softprompt.params import LABEL_TASKS, GenerateConfig, Task
 from softprompt.workbench.baseline import LinearBaseline
 from softprompt.workbench.respond import Responder, Way
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
 
 _SHOTS = re.compile(r"(\d+)-shot")
-LABEL_TASKS = ("classification", "multilabel")
 
 
 @dataclass(frozen=True, slots=True)

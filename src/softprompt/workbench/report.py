@@ -15,8 +15,9 @@ from typing import Any
 
 from softprompt.engine.artifact import TunedPrompt, now, versions_here
 from softprompt.errors import UsageError
+from softprompt.params import LABEL_TASKS
 from softprompt.workbench.curves import Curve, draw_curves
-from softprompt.workbench.evaluate import LABEL_TASKS, Evaluation, MethodResult
+from softprompt.workbench.evaluate import Evaluation, MethodResult
 
 __all__ = ["Curve", "Table", "answers", "draw_curves", "figures", "machine", "printable", "write_report"]
 

@@ -1,8 +1,7 @@
 """From labelled rows to a tuned prompt on disk: the whole of `softprompt tune`, without a terminal.
 
-Covers: reading and unwrapping the rows, the task, validation rows, the text path, label calibration, the label readout
-and the choice whether it is kept, checkpoints and resuming. Does not cover: how numbers are shown, evaluation on test
-rows (`evaluate`).
+Covers: the text path, label calibration, the label readout and the choice whether it is kept, checkpoints and resuming.
+Does not cover: reading the rows (`tune_rows`), how numbers are shown, evaluation on test rows (`evaluate`).
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softprompt.data.labels import detect_task, labels_of
+from softprompt.data.labels import labels_of
 from softprompt.data.metrics import exact, rouge_l
-from softprompt.data.read import read_examples
 from softprompt.data.records import Example
 from softprompt.data.split import split
 from softprompt.data.starts import instruction_of, solved_rows
 from softprompt.data.template import Template
-from softprompt.data.wrapper import strip_examples
 from softprompt.engine import events, readout_fit, readout_tune
 from softprompt.engine import tune as loop
 from softprompt.engine.artifact import TunedPrompt, base_of, versions_here
@@ -39,17 +36,15 @@ from softprompt.engine.score import calibration, label_scores
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
 from softprompt.errors import ModelUnsupported, ParameterInvalid
-from softprompt.params import GenerateConfig, Init, Task, TuneConfig
+from softprompt.params import GenerateConfig, Init, TuneConfig
+from softprompt.workbench.tune_rows import Rows, TuneRows, content_hash, read_rows
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone, CausalBackbone
     from softprompt.engine.readout import LabelReadout
 
-Rows = str | Path | Sequence[Example]
-
 CALIBRATION_ROWS = 64
 """Training inputs that stand for all inputs when the labels' average scores are taken."""
-LABEL_TASKS = ("classification", "multilabel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +98,7 @@ def tune(
         DataError, ModelError, ParameterInvalid, TuningError: with what to do.
     """
     job = _Job(config or TuneConfig(), listener)
-    job.read(train, validation)
+    job.rows = read_rows(train, validation, job.config, job.note)
     backbone = load_model(model) if isinstance(model, str | Path) else model
     began = time.monotonic()
     folder = Path(out) if out is not None else None
@@ -132,12 +127,7 @@ class _Job:
 
     config: TuneConfig
     listener: events.Listener
-    task: Task = "generation"
-    train: list[Example] = field(default_factory=list)
-    held: list[Example] = field(default_factory=list)
-    known: list[Example] = field(default_factory=list)
-    """The training rows and those held out of them: a readout is chosen by cross-validation, on all of these."""
-    labels: tuple[str, ...] = ()
+    rows: TuneRows = field(default_factory=TuneRows)
     notes: list[str] = field(default_factory=list)
     recipe: Recipe | None = None
     tokens: int = 0
@@ -145,23 +135,6 @@ class _Job:
     def note(self, text: str) -> None:
         self.notes.append(text)
         self.listener(events.Note(text))
-
-    def read(self, train: Rows, validation: Rows | float | None) -> None:
-        """Rows, without what is wrapped around all of them, and their task."""
-        self.train = self._unwrapped(train, "training")
-        self.task = detect_task(self.train) if self.config.task == "auto" else self.config.task
-        if self.config.task == "auto":
-            self.note(f"task: {self.task}, seen from the outputs")
-        rows = self.train
-        if isinstance(validation, float):
-            self.train, self.held = split(self.train, validation, self.config.seed, task=self.task)
-        elif validation is not None:
-            self.held = self._unwrapped(validation, "validation")
-        if self.task in LABEL_TASKS:
-            self.labels = tuple(sorted({example.output for example in self.train}))
-            self.known = [example for example in rows if example.output in self.labels]
-            if self.task == "classification" and len(self.labels) > 10:
-                self.note(f"{len(self.labels)} classes: IBM's tuning studio allows 10, fewer learn better")
 
     def text_path(
         self, backbone: Backbone, folder: Path | None, resume: bool, should_stop: Callable[[], bool]
@@ -171,10 +144,10 @@ class _Job:
         encoder = Encoder(backbone.tokenizer, template, self.config.max_input_tokens, backbone.kind == "causal")
         if self.config.readout == "only":
             return None, encoder
-        self.recipe = self.resolved(backbone, self.train)
+        self.recipe = self.resolved(backbone, self.rows.train)
         for sentence in self.recipe.notes:
             self.note(sentence)
-        rows = encoder.rows([e.input for e in self.train], [e.output for e in self.train])
+        rows = encoder.rows([e.input for e in self.rows.train], [e.output for e in self.rows.train])
         cut = sum(row.cut for row in rows)
         if cut:
             self.note(f"{cut} of {len(rows)} inputs are longer than {self.config.max_input_tokens} tokens and were cut")
@@ -197,7 +170,7 @@ class _Job:
                 rows,
                 encoder.head,
                 self.recipe.schedule,
-                validate=self._validation(backbone, encoder) if self.held else None,
+                validate=self._validation(backbone, encoder) if self.rows.held else None,
                 listener=self.listener,
                 keep=keep,
                 should_stop=should_stop,
@@ -207,7 +180,7 @@ class _Job:
     def readout(self, backbone: Backbone, outcome: loop.Outcome | None) -> readout_fit.Fitted | None:
         """Fit the label readout; keep it where it reads labels better than the vocabulary says them."""
         wanted = self.config.readout
-        if wanted == "off" or not self.labels:
+        if wanted == "off" or not self.rows.labels:
             if wanted == "only":
                 raise ParameterInvalid('readout "only": this task has no label set to read.')
             return None
@@ -216,13 +189,12 @@ class _Job:
                 raise ModelUnsupported("Label readouts need a decoder-only model; use readout off.")
             self.note("no label readout: it needs a decoder-only model")
             return None
-        fitted = self._fit(backbone, self.known)
+        fitted = self._fit(backbone, self.rows.known)
         best = fitted.chosen
-        more = len(self.known) - len(self.train)
         self.note(
             f"label readout: layers {', '.join(map(str, best.layers))} ({' and '.join(best.places)}), ridge "
             f"{best.ridge:g}, {best.exact:.2f} exact in {readout_fit.FOLDS}-fold cross-validation on the training rows"
-            + (f" and the {more} held out of them" if more else "")
+            + (f" and the {self.rows.lent} held out of them" if self.rows.lent else "")
         )
         text = _best_metric(outcome)
         if wanted == "auto" and text is not None and text > best.exact:
@@ -234,7 +206,11 @@ class _Job:
         """Move vectors and map together, if asked for, for as many passes as held-out rows say is good."""
         if not self.config.readout_epochs:
             return readout
-        seen, held = (self.train, self.held) if self.held else split(self.train, 0.2, self.config.seed, task=self.task)
+        seen, held = (
+            (self.rows.train, self.rows.held)
+            if self.rows.held
+            else split(self.rows.train, 0.2, self.config.seed, task=self.rows.task)
+        )
         # A few words are enough to move hidden states; solved rows would only lengthen what every pass reads.
         start = self.resolved(backbone, seen, "text").start
         if start.init == "prompt":
@@ -259,22 +235,22 @@ class _Job:
         )
         if not passes:
             return readout
-        return readout_tune.train(backbone, readout, vectors, self.known, [], replace(plan, epochs=passes)).readout
+        return readout_tune.train(backbone, readout, vectors, self.rows.known, [], replace(plan, epochs=passes)).readout
 
     def calibrate(self, backbone: Backbone, encoder: Encoder, outcome: loop.Outcome | None) -> torch.Tensor | None:
         """Average score of each label over training inputs."""
-        if not self.labels or outcome is None:
+        if not self.rows.labels or outcome is None:
             return None
         ready = make_ready(backbone, encoder, outcome.prompt)
-        texts = [example.input for example in self.train[:CALIBRATION_ROWS]]
-        return calibration(label_scores(backbone, ready, texts, self.labels))
+        texts = [example.input for example in self.rows.train[:CALIBRATION_ROWS]]
+        return calibration(label_scores(backbone, ready, texts, self.rows.labels))
 
     def resolved(self, backbone: Backbone, rows: Sequence[Example], init: Init | None = None) -> Recipe:
         """The numbers of a run on `rows`; `init` is the start where the person left it open."""
         config = replace(self.config, init=self.config.init or init)
         examples = self.examples_text(backbone, rows) if config.init in (None, "examples") else ""
         given = self.given(backbone)
-        return resolve(backbone, config, len(rows), self.labels, self.default_instruction(), examples, given)
+        return resolve(backbone, config, len(rows), self.rows.labels, self.default_instruction(), examples, given)
 
     def given(self, backbone: Backbone) -> SoftPrompt | None:
         """The vectors of the tuned prompt that this one starts from; refused if they belong to another model."""
@@ -293,14 +269,14 @@ class _Job:
 
         asked = self.config.init == "examples"
         template = Template(self.config.template)
-        text = solved_rows(rows, self.labels, template, self.config.seed, room, count, asked=asked)
+        text = solved_rows(rows, self.rows.labels, template, self.config.seed, room, count, asked=asked)
         if asked and not text:
             raise ParameterInvalid(f'init "examples": no solved row fits into {room} virtual tokens; use "text".')
         return text
 
     def default_instruction(self) -> str:
         """What the vectors start from, if the person gave no words."""
-        return self.config.init_text or self.config.instruction or instruction_of(self.task, self.labels)
+        return self.config.init_text or self.config.instruction or instruction_of(self.rows.task, self.rows.labels)
 
     def tuned_prompt(
         self,
@@ -314,10 +290,10 @@ class _Job:
         return TunedPrompt(
             name=name,
             base=base_of(backbone),
-            task=self.task,
+            task=self.rows.task,
             prompt=outcome.prompt if outcome else SoftPrompt(),
             template=template,
-            labels=self.labels,
+            labels=self.rows.labels,
             readout=fitted.readout if fitted else None,
             recipe=self.recipe_record(),
             data=self.data_record(),
@@ -332,12 +308,18 @@ class _Job:
         return {"config": config, **chosen, "notes": list(self.notes)}
 
     def data_record(self) -> dict[str, Any]:
-        return {"sha256": content_hash(self.train), "rows": len(self.train), "validation_rows": len(self.held)}
+        return {
+            "sha256": content_hash(self.rows.train),
+            "rows": len(self.rows.train),
+            "validation_rows": len(self.rows.held),
+        }
 
     def metrics_record(self, history: Sequence[dict[str, Any]], fitted: readout_fit.Fitted | None) -> dict[str, Any]:
         record: dict[str, Any] = {"epochs": list(history)}
         if fitted:
-            record["readout"] = {"cross_validation": asdict(fitted.chosen), "folds": readout_fit.FOLDS}
+            record["readout"] = {
+                "cross_validation": asdict(fitted.chosen), "folds": readout_fit.FOLDS, "rows": len(self.rows.known)
+            }  # fmt: skip
         return record
 
     def _fit(self, backbone: CausalBackbone, examples: Sequence[Example]) -> readout_fit.Fitted:
@@ -345,24 +327,14 @@ class _Job:
             backbone,
             examples,
             Template(self.config.template, self.config.instruction),
-            lambda answer: labels_of(answer, self.task),
+            lambda answer: labels_of(answer, self.rows.task),
             max_input_tokens=self.config.max_input_tokens,
             seed=self.config.seed,
         )
 
-    def _unwrapped(self, rows: Rows, which: str) -> list[Example]:
-        examples = read_examples(rows) if isinstance(rows, str | Path) else list(rows)
-        bare, wrapper = strip_examples(examples)
-        if wrapper:
-            self.note(
-                f"all {which} inputs are wrapped alike ({wrapper.prefix.strip()[:40]!r} … "
-                f"{wrapper.suffix.strip()[-40:]!r}); the wrapper was taken off"
-            )
-        return bare
-
     def _validation(self, backbone: Backbone, encoder: Encoder) -> Callable[[SoftPrompt], loop.Validation]:
         """Loss and metric of a prompt on the held-out rows."""
-        texts, golds = [e.input for e in self.held], [e.output for e in self.held]
+        texts, golds = [e.input for e in self.rows.held], [e.output for e in self.rows.held]
         rows = encoder.rows(texts, golds)
         longest = max(len(row.target) for row in rows)
 
@@ -375,7 +347,7 @@ class _Job:
             ]
             config = GenerateConfig(max_new_tokens=min(longest + 4, self.config.max_output_tokens))
             said = [a.output for a in generate(backbone, [Request(text, ready, config) for text in texts])]
-            values = exact(said, golds) if self.labels else rouge_l(said, golds)
+            values = exact(said, golds) if self.rows.labels else rouge_l(said, golds)
             return loop.Validation(float(torch.cat(losses).mean()), sum(values) / len(values))
 
         return validate
@@ -386,14 +358,8 @@ class _Job:
         config["precision"] = decided(self.config.precision, backbone.device)
         if (given := self.given(backbone)) is not None:  # what stands in the folder counts, not where it lies
             config["init_prompt"] = [hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in given.tensors().values()]
-        parts = [base_of(backbone).fingerprint, content_hash(self.train), content_hash(self.held), config]
+        parts = [base_of(backbone).fingerprint, content_hash(self.rows.train), content_hash(self.rows.held), config]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def content_hash(examples: Sequence[Example]) -> str:
-    """SHA-256 of inputs and outputs in their order."""
-    lines = (json.dumps([example.input, example.output], ensure_ascii=False) for example in examples)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _side(folder: Path) -> Path:

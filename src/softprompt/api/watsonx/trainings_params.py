@@ -15,7 +15,7 @@ from typing import Any
 
 from softprompt.data.template import DEFAULT_TEXT, Template
 from softprompt.errors import TemplateInvalid
-from softprompt.params import TuneConfig
+from softprompt.params import LABEL_TASKS, TuneConfig
 from softprompt.storage.tables import Dataset
 from softprompt.studio.foundation_models import Model
 
@@ -123,7 +123,7 @@ def of_config(config: dict[str, Any], model_id: str, epochs: int) -> dict[str, A
 
 def expected_schedule(config: dict[str, Any], rows: int, task: str) -> dict[str, Any]:
     """Passes, batch and accumulation that the engine will choose for a decoder-only model (`engine.defaults`)."""
-    solved = task in ("classification", "multilabel") and not config.get("init_text")
+    solved = task in LABEL_TASKS and not config.get("init_text")
     examples = solved and config.get("init") in (None, "examples")
     usual, updates = (16, 75) if examples else (4, 250)
     batch = config.get("batch_size") or usual

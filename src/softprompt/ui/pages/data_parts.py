@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import htpy as h
 
 from softprompt.data.labels import labels_of
-from softprompt.params import Task
+from softprompt.params import LABEL_TASKS, Task
 from softprompt.storage.tables import Dataset
 from softprompt.studio.datasets_index import Mark
 from softprompt.ui.components import badge, size, when
@@ -145,7 +145,7 @@ def highlighted(value: str, needle: str) -> h.Node:
 
 def tags(output: str, task: Task | str | None, needle: str = "") -> h.Node:
     """An output: its labels as tags, free text as text."""
-    labels = labels_of(output, task) if task in ("classification", "multilabel") else ()
+    labels = labels_of(output, task) if task in LABEL_TASKS else ()
     if not labels or len(output) > SHORT:
         return text(output, needle)
     return h.span(".tags")[[h.span(".tag")[highlighted(label, needle)] for label in labels]]

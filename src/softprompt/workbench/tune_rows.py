@@ -1,0 +1,80 @@
+"""What a run learns from: rows as they were read and unwrapped, their task, and what is held out of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from softprompt.data.labels import detect_task
+from softprompt.data.read import read_examples
+from softprompt.data.records import Example
+from softprompt.data.split import split
+from softprompt.data.wrapper import strip_examples
+from softprompt.params import LABEL_TASKS, Task, TuneConfig
+
+Rows = str | Path | Sequence[Example]
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TuneRows:
+    """The rows of one run.
+
+    Attributes:
+        train: what the vectors learn from.
+        held: by which the best epoch is chosen: a share of the training rows, or rows of their own.
+        known: what a readout learns from: the training rows, and those held out of them, for it is chosen by
+            cross-validation. Only rows whose answer the vectors learn, too.
+        labels: known answers; empty for free text.
+    """
+
+    task: Task = "generation"
+    train: Sequence[Example] = ()
+    held: Sequence[Example] = ()
+    known: Sequence[Example] = ()
+    labels: tuple[str, ...] = ()
+
+    @property
+    def lent(self) -> int:
+        """Held-out rows that a readout learns from."""
+        return len(self.known) - len(self.train)
+
+
+def read_rows(train: Rows, validation: Rows | float | None, config: TuneConfig, note: Note) -> TuneRows:
+    """Read, unwrap and part the rows; what was seen in them is noted."""
+    rows = _unwrapped(train, "training", note)
+    task = detect_task(rows) if config.task == "auto" else config.task
+    if config.task == "auto":
+        note(f"task: {task}, seen from the outputs")
+    learned, held = rows, list[Example]()
+    if isinstance(validation, float):
+        learned, held = split(rows, validation, config.seed, task=task)
+    elif validation is not None:
+        held = _unwrapped(validation, "validation", note)
+    if task not in LABEL_TASKS:
+        return TuneRows(task, learned, held)
+    labels = tuple(sorted({example.output for example in learned}))
+    if task == "classification" and len(labels) > 10:
+        note(f"{len(labels)} classes: IBM's tuning studio allows 10, fewer learn better")
+    answers = set(labels)
+    return TuneRows(task, learned, held, [example for example in rows if example.output in answers], labels)
+
+
+def content_hash(examples: Sequence[Example]) -> str:
+    """SHA-256 of inputs and outputs in their order."""
+    lines = (json.dumps([example.input, example.output], ensure_ascii=False) for example in examples)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _unwrapped(rows: Rows, which: str, note: Note) -> list[Example]:
+    examples = read_examples(rows) if isinstance(rows, str | Path) else list(rows)
+    bare, wrapper = strip_examples(examples)
+    if wrapper:
+        note(
+            f"all {which} inputs are wrapped alike ({wrapper.prefix.strip()[:40]!r} … "
+            f"{wrapper.suffix.strip()[-40:]!r}); the wrapper was taken off"
+        )
+    return bare
