@@ -303,9 +303,7 @@ class Camera:
             (DOCS / f"{name}.png").write_bytes(_checked(name, _small(shot)))
         # In a window as high as the page: what sticks to its edge would stand in the middle of the picture.
         height = page.evaluate("document.documentElement.scrollHeight")
-        page.set_viewport_size(
-            {"width": page.viewport_size["width"] if page.viewport_size else DESK[0], "height": height}
-        )
+        page.set_viewport_size({"width": (PHONE if version == "phone" else DESK)[0], "height": height})
         page.wait_for_timeout(200)
         (OUT / f"{name}.png").write_bytes(_small(page.screenshot(full_page=True, animations="disabled")))
         sys.stdout.write(f"{name}\n")

@@ -24,7 +24,9 @@ def text(node: h.Renderable) -> str:
 def _walk(node: Any, put: Callable[[str], None]) -> None:
     kind = type(node)
     if kind is h.Element or kind is h.HTMLElement:
-        put(f"<!doctype html><html{node._attrs}>" if kind is h.HTMLElement else f"<{node._name}{node._attrs}>")
+        if kind is h.HTMLElement:
+            put("<!doctype html>")
+        put(f"<{node._name}{node._attrs}>")
         _walk(node._children, put)
         put(f"</{node._name}>")
     elif kind is str:

@@ -64,7 +64,7 @@ def test_a_run_that_fits_a_readout_alone_shows_no_empty_numbers(
         assert row is not None
         row.state = "running"
     page = browser.get(f"/tuning/runs/{run}").text
-    assert "a label readout is fitted to them" in page
+    assert "A label readout alone" in page
     assert "tokens a second" not in page
     assert "Stop here" not in page, "there is no best one yet"
     assert "Cancel" in page

@@ -185,9 +185,7 @@ def _numbers(shown: Shown) -> h.Node:
     updates, done = curve.updates, int(told.get("update") or (curve.update[-1] if curve.update else 0))
     if found.state == "completed":
         done = updates = int(found.results.get("updates") or updates)
-    if not updates and live and _reads_only(found):
-        return h.p(".muted")["The model reads the rows, then a label readout is fitted to them: no updates, no curve."]
-    if not updates and not live:
+    if not updates and (not live or _reads_only(found)):
         return h.p(".muted")[READOUT_ONLY if found.config.get("readout") == "only" else "No vectors were trained."]
     held = curve.validation
     seconds = told.get("eta_seconds") if live else found.results.get("seconds")
