@@ -66,8 +66,6 @@ def split_file(
     from softprompt.data.split import split
 
     wanted = _task(task)
-    if out.is_file():
-        raise UsageError(f"--out: {out} is a file. Name a folder.")
     paths = {"train": out / "train.jsonl", "test": out / "test.jsonl"}
     for path in paths.values():
         _refuse_same(path, file)
