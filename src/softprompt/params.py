@@ -63,7 +63,7 @@ class TuneConfig:
     weight_decay: float = param(0.0, "Pull of the vectors towards zero, per update.", low=0.0, high=1.0)
     clip: float = param(1.0, "Largest norm of a gradient; 0 leaves gradients alone.", low=0.0)
     noise: float = param(0.0, "Noise on the vectors while training, in RMS of the embeddings.", low=0.0, high=2.0)
-    precision: Precision = param("auto", "Products while tuning; auto: bfloat16 where the processor has AMX.")
+    precision: Precision = param("auto", "Products while tuning; auto: bfloat16 where the processor is made for it.")
     max_input_tokens: int = param(256, "Longest prompt in tokens; the input is cut, not the cue.", low=1, high=32768)
     max_output_tokens: int = param(128, "Longest answer in tokens.", low=1, high=8192)
     patience: int = param(0, "Epochs without a better validation result until the run stops.", low=0, high=50)

@@ -103,6 +103,11 @@ class CausalBackbone:
         window = getattr(config, "sliding_window", None) if slides else None
         return min(longest, int(window)) if window else longest
 
+    @cached_property
+    def lean(self) -> bool:
+        """Whether its layers are the engine's own (`engine.lean`)."""
+        return any(isinstance(layer.forward, lean.LeanLayer) for layer in self._layers)
+
     @property
     def device(self) -> torch.device:
         return self.embedding.device

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from softprompt.engine import shared_attention
 from softprompt.engine.attention import Capture, Layout
+from softprompt.engine.precision import add_back_, add_through, back, rounded, through
 from softprompt.engine.shared_attention import Front, Plan, Saved
 
 FAMILY = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "GraniteDecoderLayer"}
@@ -104,17 +105,15 @@ class LeanLayer:
     def project(self, hidden: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """`[N, H]` → turned queries `[N, A * D]`, turned keys and values `[N, K * D]`, and the norm's factor."""
         normed, factor = normalise(hidden, self.before)
-        query, key, value = (
-            linear(normed) for linear in (self.attention.q_proj, self.attention.k_proj, self.attention.v_proj)
-        )
+        normed, linears = rounded(normed), self.attention
+        query, key, value = (through(linear, normed) for linear in (linears.q_proj, linears.k_proj, linears.v_proj))
         turn_(query, turn, self.dim)
         turn_(key, turn, self.dim)
         return query, key, value, factor
 
     def add(self, hidden: Tensor, linear: nn.Linear, states: Tensor) -> Tensor:
         """hidden + weight × linear(states), as one product."""
-        out = torch.addmm(hidden, states, linear.weight.t(), alpha=self.weight)
-        return out if linear.bias is None else out.add_(linear.bias, alpha=self.weight)
+        return add_through(hidden, linear, states, self.weight)
 
     def weighted_(self, states: Tensor) -> Tensor:
         """weight × states, in place."""
@@ -176,23 +175,23 @@ class _AttentionHalf(torch.autograd.Function):
         attention, of_query = layer.attention, None
         of_front: list[Tensor | None] = [None, None]
         if grad is not None:
-            of_out = layer.weighted_(torch.mm(grad, attention.o_proj.weight))
+            of_out = layer.weighted_(back(attention.o_proj, grad))
             of_query, own_key, own_value, *of_front = shared_attention.backward(tuple(saved), ctx.plan, of_out)
             of_key = own_key if of_key is None else own_key.add_(of_key)
             of_value = own_value if of_value is None else own_value.add_(of_value)
         if not ctx.needs_input_grad[0]:
             return None, *of_front, None, None, None
         of_normed = torch.zeros_like(hidden)
-        back = (cos, -sin)
+        unturn = (cos, -sin)
         if of_query is not None:
-            turn_(of_query.mul_(layer.scale), back, layer.dim)
-            of_normed = torch.mm(of_query, attention.q_proj.weight)
+            turn_(of_query.mul_(layer.scale), unturn, layer.dim)
+            of_normed = back(attention.q_proj, of_query)
         if of_key is not None:
             of_key = of_key if grad is not None else of_key.clone()
-            turn_(of_key, back, layer.dim)
-            of_normed.addmm_(of_key, attention.k_proj.weight)
+            turn_(of_key, unturn, layer.dim)
+            add_back_(of_normed, attention.k_proj, of_key)
         if of_value is not None:
-            of_normed.addmm_(of_value, attention.v_proj.weight)
+            add_back_(of_normed, attention.v_proj, of_value)
         return normalise_back(of_normed, hidden, factor, layer.before, grad), *of_front, None, None, None
 
 
@@ -201,7 +200,8 @@ def mlp_half(layer: LeanLayer, hidden: Tensor, keep: bool = False) -> tuple[Tens
     """`[N, H]` → `[N, H]`; and with `keep` what the way back needs."""
     mlp = layer.mlp
     normed, factor = normalise(hidden, layer.between)
-    gate, up = mlp.gate_proj(normed), mlp.up_proj(normed)
+    normed = rounded(normed)
+    gate, up = through(mlp.gate_proj, normed), through(mlp.up_proj, normed)
     if not keep:
         return layer.add(hidden, mlp.down_proj, F.silu(gate, inplace=True).mul_(up)), ()
     # silu = gate × s and its slope = s + silu × (1 - s), from the one costly function s = sigmoid(gate)
@@ -226,10 +226,10 @@ class _MlpHalf(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         hidden, factor, silu, slope = ctx.saved_tensors
         layer: LeanLayer = ctx.layer
-        of_product = layer.weighted_(torch.mm(grad, layer.mlp.down_proj.weight))
+        of_product = layer.weighted_(back(layer.mlp.down_proj, grad))
         of_up = of_product * silu
-        of_normed = torch.mm(of_product.mul_(slope), layer.mlp.gate_proj.weight)
-        of_normed.addmm_(of_up, layer.mlp.up_proj.weight)
+        of_normed = back(layer.mlp.gate_proj, of_product.mul_(slope))
+        add_back_(of_normed, layer.mlp.up_proj, of_up)
         return normalise_back(of_normed, hidden, factor, layer.between, grad), None
 
 

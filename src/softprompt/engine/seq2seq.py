@@ -76,6 +76,7 @@ class Seq2SeqBackbone:
     model_id: str = ""
     path: Path | None = None
     kind: ClassVar[Literal["seq2seq"]] = "seq2seq"
+    lean: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         name, family = self.model_id or type(self.model).__name__, self.model.config.model_type

@@ -160,7 +160,7 @@ class _Job:
             if not resume:
                 shutil.rmtree(side, ignore_errors=True)
             keep = loop.Keep(side / "checkpoint.safetensors", self.config.checkpoint_seconds, self._key(backbone))
-        precision = decided(self.config.precision, backbone.device)
+        precision = decided(self.config.precision, backbone.device, backbone.lean)
         if precision == "bfloat16":
             self.note("products are done in bfloat16 while tuning; --precision float32 does them exactly")
         with products(precision):
@@ -355,7 +355,7 @@ class _Job:
     def _key(self, backbone: Backbone) -> str:
         """Digest of everything that decides where the run ends."""
         config = {k: v for k, v in asdict(self.config).items() if k not in ("checkpoint_seconds", "readout")}
-        config["precision"] = decided(self.config.precision, backbone.device)
+        config["precision"] = decided(self.config.precision, backbone.device, backbone.lean)
         if (given := self.given(backbone)) is not None:  # what stands in the folder counts, not where it lies
             config["init_prompt"] = [hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in given.tensors().values()]
         parts = [base_of(backbone).fingerprint, content_hash(self.rows.train), content_hash(self.rows.held), config]
