@@ -17,7 +17,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,11 @@ def _tuned(task: Task, backbone: Any, config: TuneConfig, validation: float | No
     pattern, kind = FORMATS.get(task.name), detect_task(task.test)
     longest = max(len(backbone.tokenizer(row.output)["input_ids"]) for row in task.train)
     config = GenerateConfig(max_new_tokens=longest + 4)
-    return [measure(method, task.test, kind, pattern) for method in tuned_methods(backbone, run.tuned, config)]
+    methods = tuned_methods(backbone, run.tuned, config)
+    if pattern:
+        held = tuned_methods(backbone, run.tuned, replace(config, pattern=pattern))
+        methods += [replace(method, name=f"{method.name}, held to the style") for method in held]
+    return [measure(method, task.test, kind, pattern) for method in methods]
 
 
 def print_table(task: Task, results: dict[str, list[MethodResult]]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from softprompt.errors import ParameterInvalid
+from softprompt.patterns import compiled
 
 Task = Literal["auto", "classification", "multilabel", "generation", "summarization"]
 LABEL_TASKS: Final = ("classification", "multilabel")
@@ -51,6 +52,7 @@ class TuneConfig:
     readout_epochs: int = param(0, "Passes that also train vectors through the readout.", low=0, high=50)
     instruction: str = param("", "Frozen text in front of every input, kept in the tuned prompt's template.")
     template: str = param("Input: {{input}} Output: ", "How an input becomes a prompt.")
+    pattern: str = param("", "Regular expression that every answer keeps, also of the tuned prompt; empty: none.")
     virtual_tokens: int | None = param(None, "Vectors trained in front of the input.", low=1, high=1024)
     suffix_tokens: int | None = param(None, "Vectors trained after the cue, where they see the input.", low=1, high=128)
     batch_size: int | None = param(None, "Rows in one forward pass (the lab: 16).", low=1, high=16)
@@ -72,6 +74,8 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.pattern:
+            compiled(self.pattern)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +92,14 @@ class GenerateConfig:
         default=(), metadata={"help": "Texts that end the answer (at most six).", "low": None, "high": None}
     )
     min_new_tokens: int = param(0, "The answer may not end before that many tokens.", low=0)
+    pattern: str = param("", "Regular expression that the whole answer keeps; empty: that of the tuned prompt, if any.")
     max_new_tokens: int = param(20, "The answer ends after that many tokens.", low=0)
     truncate_input_tokens: int = param(0, "Longest prompt in tokens; the input is cut, 0: do not cut.", low=0)
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.pattern:
+            compiled(self.pattern)
         if len(self.stop) > 6 or any(not s for s in self.stop):
             raise ParameterInvalid(f"stop: {list(self.stop)!r} given; up to six texts that are not empty are allowed.")
         if self.min_new_tokens > self.max_new_tokens:

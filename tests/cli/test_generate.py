@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,12 @@ def test_a_tuned_prompt_answers_in_every_way(call: Call, tuned: Path) -> None:
     for way in ("guard", "score", "readout"):
         assert found[way]["output"] in ("Service", "Warehouse", "Marketing")
     assert results(call("generate", tuned, "lamp broke", "--guard", "--json"))[0] == found["guard"]
+
+
+def test_text_keeps_a_pattern(call: Call, tuned: Path, tiny_folder: Callable[..., Path]) -> None:
+    for model in (tuned, tiny_folder()):
+        given = ("generate", model, "lamp", "--as", "text", "--pattern", "L[0-9]{3}", "--json")
+        assert re.fullmatch("L[0-9]{3}", results(call(*given))[0]["output"])
 
 
 def test_one_answer_stands_alone_on_standard_output(call: Call, tuned: Path) -> None:
@@ -134,6 +141,7 @@ def test_draws_repeat_with_a_seed_and_say_when_they_are_idle(call: Call, tiny_fo
         (("x", "--instruction", "Sort."), "--instruction: "),
         (("x", "--labels", "a,b"), "is a tuned prompt; what it knows stands in its vectors"),
         (("x", "--shots", 2), "name the solved examples with --examples FILE"),
+        (("x", "--pattern", "[a"), "pattern: '[a' is no regular expression: "),
         (("x", "--file", "y"), "TEXT and --file exclude each other"),
     ],
 )

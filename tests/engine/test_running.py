@@ -61,6 +61,8 @@ CONFIGS = st.sampled_from(
         GenerateConfig(max_new_tokens=7, repetition_penalty=1.4, min_new_tokens=3),
         GenerateConfig(max_new_tokens=9, decoding="sample", seed=1, temperature=1.5, top_k=0),
         GenerateConfig(max_new_tokens=6, decoding="sample", seed=2, top_p=0.8, stop=("e", "\x1c")),
+        GenerateConfig(max_new_tokens=8, pattern="[a-z]+( [0-9]+)?"),
+        GenerateConfig(max_new_tokens=8, pattern="(yes|no), .*", decoding="sample", seed=3, temperature=1.5),
     ]
 )
 ROW = st.tuples(st.text("abé ", min_size=1, max_size=40), st.integers(0, 3), CONFIGS, st.sampled_from([None, 0, 2]))

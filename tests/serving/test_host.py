@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -87,6 +88,13 @@ async def test_many_at_once_get_what_they_get_alone(hosts: HostMaker, model_id: 
         alone = await answered(host, work)
         assert replace(done, confidence=None, labels=()) == replace(alone, confidence=None, labels=())
         assert done.confidence == pytest.approx(alone.confidence, rel=1e-3)
+
+
+async def test_text_keeps_the_pattern_of_the_request(hosts: HostMaker, model_id: str) -> None:
+    config = GenerateConfig(max_new_tokens=9, pattern="[0-9]{2}-(yes|no)")
+    for key in (None, "text-1"):
+        done = await answered(hosts(), Work(target=Target(model_id, key), text="lamp", config=config, way="text"))
+        assert re.fullmatch(config.pattern, done.output)
 
 
 async def test_a_chat_goes_through_the_template_and_a_tuned_prompt_takes_the_last_question(

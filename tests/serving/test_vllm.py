@@ -236,9 +236,11 @@ async def test_what_vllm_cannot_do_is_said(
     replace(label, prompt=SoftPrompt(), name="label only").save(store / "label-only")
     deep = SoftPrompt(deep=torch.zeros(2, 2, 2, 3, 8))
     replace(label, prompt=deep, readout=None, name="deep").save(store / "deep")
+    replace(label, recipe={"config": {"pattern": "a+"}}, readout=None, name="held").save(store / "held")
     for key, way, message in [
         ("label-1", "readout", "way: 'readout' is not possible through vLLM, which gives text only. Ask for text."),
         ("label-only", "auto", "'label only' answers by its label readout alone, which vLLM cannot run."),
+        ("held", "auto", "'held' keeps its answers to a pattern, which is not possible through vLLM here."),
         ("deep", "auto", "'deep' holds keys and values per layer, which vLLM does not take."),
     ]:
         refused = await failed(backend, Work(target=Target(model_id, key), text="x", way=way))  # type: ignore[arg-type]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from softprompt import TunedPrompt, load_model, tune
+from softprompt import TunedPrompt, generate, load_model, tune
 from softprompt.data.records import Example
 from softprompt.engine import events, readout_fit, readout_tune
-from softprompt.errors import CheckpointInvalid, ModelUnsupported, ParameterInvalid
-from softprompt.params import TuneConfig
+from softprompt.errors import CheckpointInvalid, DatasetInvalid, ModelUnsupported, ParameterInvalid
+from softprompt.params import GenerateConfig, TuneConfig
+from softprompt.workbench.respond import Responder
 from softprompt.workbench.tune_rows import content_hash
 
 if TYPE_CHECKING:
@@ -85,6 +87,39 @@ def test_free_text_has_no_labels(backbone: Backbone) -> None:
     assert (run.tuned.task, run.tuned.labels, run.tuned.readout) == ("generation", (), None)
     with pytest.raises(ParameterInvalid, match="no label set to read"):
         tune(rows, model=backbone, config=dataclasses.replace(SMALL, readout="only"))
+
+
+def test_answers_keep_the_pattern_of_their_tuned_prompt(backbone: Backbone, tmp_path: Path) -> None:
+    rows = [Example(f"text number {i}", f"T{i} | a title") for i in range(12)]
+    form = "T[0-9]{1,3} [|] a [a-z]{1,9}"
+    tuned = tune(
+        rows, model=backbone, config=dataclasses.replace(SMALL, pattern=form), validation=0.25, out=tmp_path / "titles"
+    ).tuned
+    assert tuned.pattern == TunedPrompt.load(tmp_path / "titles").pattern == form
+    free = dataclasses.replace(tuned, recipe={})
+    config = GenerateConfig(max_new_tokens=24)
+    held, loose = (
+        [a.output for a in generate(Responder.of(backbone, t), ["a text"], config=config)] for t in (tuned, free)
+    )
+    assert re.fullmatch(form, held[0])
+    assert not re.fullmatch(form, loose[0])
+    own = generate(Responder.of(backbone, tuned), ["a text"], config=GenerateConfig(pattern="yes|no"))
+    assert own[0].output in ("yes", "no")
+
+
+def test_rows_that_do_not_keep_the_pattern_are_named(backbone: Backbone) -> None:
+    rows = [Example(f"text {i}", answer) for i, answer in enumerate(["T1 | a", "t2", "T3 | b", "T4"] * 3)]
+    with pytest.raises(DatasetInvalid, match=r"6 of 12 outputs do not keep the pattern 'T.*': 't2', 'T4', 't2' …"):
+        tune(rows, model=backbone, config=dataclasses.replace(SMALL, pattern="T[0-9] [|] [a-z]"))
+
+
+@pytest.mark.parametrize("config", [None, {"pattern": 7, "max_input_tokens": "x"}, "text"])
+def test_a_recipe_of_a_stranger_decides_nothing_that_it_cannot(
+    backbone: Backbone, examples: list[Example], config: Any
+) -> None:
+    tuned = dataclasses.replace(tune(examples, model=backbone, config=SMALL).tuned, recipe={"config": config})
+    assert (tuned.pattern, tuned.max_input_tokens) == ("", 0)
+    assert generate(Responder.of(backbone, tuned), "lamp broke")
 
 
 def test_encoder_decoder_models_tune_without_a_readout(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from softprompt.data.labels import labels_of
 from softprompt.errors import ParameterInvalid
 from softprompt.params import LABEL_TASKS, Task
+from softprompt.patterns import matches
 
 Labels = Sequence[Sequence[str]]
 
@@ -114,11 +114,7 @@ def rouge_l(predictions: Sequence[str], golds: Sequence[str]) -> list[float]:
 
 def format_kept(predictions: Sequence[str], pattern: str) -> float:
     """Share of the predictions that match the pattern from start to end."""
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ParameterInvalid(f"pattern: {pattern!r} is no regular expression: {error}.") from error
-    kept = sum(compiled.fullmatch(text.strip()) is not None for text in predictions)
+    kept = sum(matches(pattern, text.strip()) for text in predictions)
     return kept / len(predictions) if predictions else 0.0
 
 

@@ -84,6 +84,18 @@ class TunedPrompt:
         return self.prompt.virtual_tokens or (0 if self.readout is None else self.readout.prompt.virtual_tokens)
 
     @property
+    def max_input_tokens(self) -> int:
+        """Longest prompt in tokens, as in tuning; 0: no limit."""
+        longest = self._chosen("max_input_tokens")
+        return longest if isinstance(longest, int) else 0
+
+    @property
+    def pattern(self) -> str:
+        """Regular expression that its answers keep; "": none."""
+        pattern = self._chosen("pattern")
+        return pattern if isinstance(pattern, str) else ""
+
+    @property
     def answers_by(self) -> Literal["readout", "text"]:
         return "text" if self.readout is None else "readout"
 
@@ -149,6 +161,11 @@ class TunedPrompt:
                     f"The {name} of {self.name!r} reaches {float(tensor.abs().max()):.3g}, too large for "
                     f"{backbone.dtype}, in which the model runs. Load the model in bfloat16 or float32."
                 )
+
+    def _chosen(self, name: str) -> Any:
+        """A parameter of the run, if the recipe tells it; recipes come from strangers, too."""
+        config = self.recipe.get("config")
+        return config.get(name) if isinstance(config, dict) else None
 
     def _prompt_tensors(self) -> dict[str, Tensor]:
         extra = {} if self.calibration is None else {"calibration": self.calibration}

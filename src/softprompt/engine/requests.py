@@ -18,6 +18,7 @@ from softprompt.engine.tokens import Encoder
 from softprompt.engine.trie import Trie
 from softprompt.errors import ParameterInvalid
 from softprompt.params import GenerateConfig
+from softprompt.patterns import compiled
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
@@ -32,6 +33,7 @@ class Ready:
         prompt: the vectors.
         prefix: keys and values of vectors and template head (None: encoder-decoder model, or nothing in front).
         guard: the known answers, when only these may be said.
+        pattern: regular expression that answers keep, unless a request brings its own; "": none.
         ends: ids that end an answer beside the tokenizer's own, such as the end of a turn in a chat.
     """
 
@@ -39,6 +41,7 @@ class Ready:
     prompt: SoftPrompt
     prefix: PrefixCache | None
     guard: Trie | None = None
+    pattern: str = ""
     ends: frozenset[int] = frozenset()
 
     @property
@@ -93,7 +96,8 @@ class Answer:
         generated_tokens: tokens chosen, the end token included.
         stop_reason: eos_token, max_tokens, stop_sequence, token_limit (the model's context is full) or label; of rows
             that were taken out before their end, why.
-        confidence: probability of the whole answer (under the guard: among the known answers along its path).
+        confidence: probability of the whole answer (under the guard: among the known answers along its path; under a
+            pattern: without the tokens that it refused).
         cut: whether the input was too long and lost its end.
         seed: of the draws, given or made up; None: nothing was drawn.
         labels: the known answers with their probabilities, the likeliest first, where they were compared.
@@ -120,11 +124,17 @@ def make_ready(
     prompt: SoftPrompt | None = None,
     labels: Sequence[str] = (),
     prefix: PrefixCache | None = None,
+    pattern: str = "",
 ) -> Ready:
-    """Compute what all rows of a prompt share (or take `prefix`). With `labels`, nothing but these will be said."""
+    """Compute what all rows of a prompt share (or take `prefix`).
+
+    With `labels`, nothing but these will be said; with `pattern`, nothing that does not match it as a whole.
+    """
     prompt = prompt or SoftPrompt()
+    if pattern:
+        compiled(pattern)
     guard = Trie.of([encoder.target(label) for label in labels]) if labels else None
-    return Ready(encoder, prompt, prefix or backbone.prefix(prompt, encoder.head), guard)
+    return Ready(encoder, prompt, prefix or backbone.prefix(prompt, encoder.head), guard, pattern)
 
 
 def encode(request: Request) -> Row:

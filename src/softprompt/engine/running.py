@@ -3,8 +3,8 @@
 What a row gets never depends on its neighbours or on when it joined: positions are explicit, nothing is padded where it
 could be seen, and every row has its own stream of chance and its own stop rules.
 
-Covers: prefill of what joins, a token for every row at each step, text as it comes, the label guard, token details.
-Does not cover: order, fairness, deadlines (the serving host), label readouts (`read_label`).
+Covers: prefill of what joins, a token for every row at each step, text as it comes, label guard, patterns, token
+details. Does not cover: order, fairness, deadlines (the serving host), label readouts (`read_label`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from torch import Tensor
 from softprompt.engine.answer_text import AnswerText
 from softprompt.engine.decoding import CausalState, Group
 from softprompt.engine.packing import Row
+from softprompt.engine.pattern import PatternGuard
 from softprompt.engine.requests import Answer, Request, Token, encode, limit
 from softprompt.engine.sampling import Sampler
-from softprompt.errors import ModelError
+from softprompt.errors import ModelError, ParameterInvalid
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
@@ -70,7 +71,9 @@ class _Live:
     def of(cls, ticket: int, request: Request, row: Row, most: tuple[int, str]) -> _Live:
         ready = request.ready
         ends, text = ready.every_end, AnswerText(ready.encoder, request.config)
-        sampler = Sampler(request.config, ends, (*ready.encoder.head, *row.prompt), ready.guard)
+        wanted = request.config.pattern or ready.pattern
+        pattern = PatternGuard(wanted, ready.encoder, ends) if wanted else None
+        sampler = Sampler(request.config, ends, (*ready.encoder.head, *row.prompt), ready.guard, pattern)
         return cls(ticket, request, row, sampler, text, most, ends, None if most[0] else most[1])
 
     def book(self) -> str:
@@ -246,8 +249,11 @@ class Running:
             for place, scores in zip(others, drawn, strict=True):
                 if torch.isnan(scores).any():
                     errors[place] = _broken(self._live[place], self._backbone)
-                else:
+                    continue
+                try:
                     self._live[place].sampler.choose(scores)
+                except ParameterInvalid as error:  # a pattern that takes for ever
+                    errors[place] = error
         for place, live in enumerate(self._live):
             if live.request.details is not None and errors[place] is None:
                 live.details.append(_token(logits[place], live))

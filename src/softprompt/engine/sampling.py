@@ -1,7 +1,7 @@
 """Choose the next token of one row from its scores. Each row has its own stream of chance, so neighbours never matter.
 
 Covers: greedy, temperature, top-k, top-p (Holtzman et al. 2019, arXiv:1904.09751), repetition penalty (Keskar et al.
-2019, arXiv:1909.05858), a least number of tokens, and the label guard.
+2019, arXiv:1909.05858), a least number of tokens, the label guard and patterns.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
+from softprompt.engine.pattern import PatternGuard
 from softprompt.engine.trie import Trie
 from softprompt.params import GenerateConfig
+
+REFUSALS = 32
+"""Tokens that a pattern may refuse in a row until all of the vocabulary is held against it."""
 
 
 class Sampler:
@@ -21,7 +25,8 @@ class Sampler:
 
     Attributes:
         tokens: what was chosen so far.
-        logprob: natural logarithm of the probability of all choices together (under the guard, if there is one).
+        logprob: natural logarithm of the probability of all choices together (under the guard, if there is one; under
+            a pattern without the tokens that it refused).
         seed: of the draws, given or made up; None: nothing is drawn.
     """
 
@@ -31,10 +36,12 @@ class Sampler:
         end: int | Collection[int],
         prompt: Sequence[int] = (),
         guard: Trie | None = None,
+        pattern: PatternGuard | None = None,
     ) -> None:
         self._config = config
         self._ends = [end] if isinstance(end, int) else sorted(end)
         self._guard = guard
+        self._pattern = None if guard is not None else pattern
         self._node = -1
         self._seen = set(prompt)
         self.tokens: list[int] = []
@@ -51,6 +58,7 @@ class Sampler:
         return (
             self._chance is None
             and self._guard is None
+            and self._pattern is None
             and self._config.repetition_penalty == 1.0
             and len(self.tokens) >= self._config.min_new_tokens
         )
@@ -65,15 +73,31 @@ class Sampler:
     def choose(self, logits: Tensor) -> int:
         """Pick from `[V]` scores."""
         scores = self._shape(logits.detach().to("cpu", torch.float32).clone())
-        if self._chance is None:
-            token = int(scores.argmax())
-            logprob = float(torch.log_softmax(scores, dim=-1)[token])
+        if self._pattern is None:
+            token = self._pick(scores)
         else:
-            token = self._draw(scores, self._chance)
-            logprob = float(torch.log_softmax(scores, dim=-1)[token])
+            token, scores = self._pick_under(self._pattern, scores)
         if self._guard is not None:
             self._node = self._guard.allowed(self._node)[token]
-        return self.accept(token, logprob)
+        return self.accept(token, float(torch.log_softmax(scores, dim=-1)[token]))
+
+    def _pick(self, scores: Tensor) -> int:
+        """The likeliest token, or a draw."""
+        return int(scores.argmax()) if self._chance is None else self._draw(scores, self._chance)
+
+    def _pick_under(self, pattern: PatternGuard, scores: Tensor) -> tuple[int, Tensor]:
+        """A token that the pattern allows, and the scores without those that it refused on the way."""
+        token = self._pick(scores)
+        for _ in range(REFUSALS):
+            if pattern.allows(token):
+                break
+            scores[token] = -torch.inf
+            token = self._pick(scores)
+        else:
+            scores = pattern.only(scores)
+            token = self._pick(scores)
+        pattern.take(token)
+        return token, scores
 
     def _shape(self, scores: Tensor) -> Tensor:
         """Penalise repetition, forbid an early end, allow what the guard allows."""

@@ -65,8 +65,7 @@ class Embeddings:
                 f"The tuned prompt {tuned.name!r} holds keys and values per layer, which vLLM does not take. "
                 "Serve it by Softprompt's own host, or tune with the method prompt_tuning."
             )
-        longest = int(tuned.recipe.get("config", {}).get("max_input_tokens", 0))
-        encoder = Encoder(self.tokenizer, tuned.template, longest)
+        encoder = Encoder(self.tokenizer, tuned.template, tuned.max_input_tokens)
         row = encode(Request(text, Ready(encoder, tuned.prompt, None), config))
         ids = torch.tensor([*encoder.head, *row.prompt])
         parts = [tuned.prompt.prefix, self.table[ids], tuned.prompt.suffix]

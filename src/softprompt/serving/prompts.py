@@ -126,9 +126,9 @@ class Prompts:
 def prepare(backbone: Backbone, tuned: TunedPrompt) -> Prepared:
     """Check that it is the right model and compute what all rows of the prompt share."""
     tuned.check_base(backbone)
-    longest = int(tuned.recipe.get("config", {}).get("max_input_tokens", 0))
+    longest = tuned.max_input_tokens
     encoder = Encoder(backbone.tokenizer, tuned.template, longest, backbone.kind == "causal")
-    text = _compact(make_ready(backbone, encoder, _placed(tuned.prompt, backbone.device)))
+    text = _compact(make_ready(backbone, encoder, _placed(tuned.prompt, backbone.device), pattern=tuned.pattern))
     guard = make_ready(backbone, encoder, text.prompt, tuned.labels, text.prefix) if tuned.labels else None
     cost = text.prompt.prefix_length + len(encoder.head)
     readout = None

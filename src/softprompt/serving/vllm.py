@@ -240,6 +240,8 @@ def _known_as(model_id: str) -> set[str]:
 
 def _parameters(work: Work) -> dict[str, Any]:
     """Decoding parameters in the words of vLLM."""
+    if work.config.pattern:
+        raise ModelUnsupported("pattern: not possible through vLLM here. Leave it out, or use Softprompt's own host.")
     config, sampled = work.config, work.config.decoding == "sample" and work.config.temperature > 0
     body: dict[str, Any] = {
         "stream": True,
@@ -277,6 +279,11 @@ def _refuse(tuned: TunedPrompt, work: Work) -> None:
         raise ModelUnsupported(
             f"The tuned prompt {tuned.name!r} answers by its label readout alone, which vLLM cannot run. "
             "Serve it by Softprompt's own host, or tune with readout auto or off."
+        )
+    if tuned.pattern:
+        raise ModelUnsupported(
+            f"The tuned prompt {tuned.name!r} keeps its answers to a pattern, which is not possible through vLLM here. "
+            "Serve it by Softprompt's own host."
         )
     if work.config.repetition_penalty != 1.0:
         # vLLM looks for the ids of the prompt where embeddings have none, and finds those of earlier requests.

@@ -90,7 +90,7 @@ CHOICES = {
     "precision": ("Precision", {"auto": "Follows the processor", "float32": "float32", "bfloat16": "bfloat16"}),
     "decay": ("Learning rate over the run", {"yes": "Falls to zero", "no": "Stays"}),
 }
-TEXTS = ("instruction", "template")
+TEXTS = ("instruction", "template", "pattern")
 FOLDED = (*CHOICES, *TEXTS, *(knob.name for knob in ADVANCED))
 
 

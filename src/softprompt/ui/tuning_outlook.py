@@ -19,7 +19,7 @@ _NAMES: Mapping[str, str] = {
     "experiment": "Name", "model": "Foundation model", "dataset": "Training data", "validation": "Validation rows",
     "share": "Share of the rows", "test": "Test rows", "task": "Task", "readout": "How it answers", "init": "Start",
     "init_text": "Text to start from", "init_prompt": "Tuned prompt to start from",
-    "instruction": "Instruction", "template": "Template",
+    "instruction": "Instruction", "template": "Template", "pattern": "Pattern of answers",
 }  # fmt: skip
 
 

@@ -71,9 +71,9 @@ class Responder:
     def of(cls, backbone: Backbone, tuned: TunedPrompt) -> Responder:
         """A tuned prompt on its model (which is checked)."""
         tuned.check_base(backbone)
-        longest = int(tuned.recipe.get("config", {}).get("max_input_tokens", 0))
-        encoder = Encoder(backbone.tokenizer, tuned.template, longest, backbone.kind == "causal")
-        return cls(backbone, make_ready(backbone, encoder, tuned.prompt), tuned.labels, tuned, tuned.name)
+        encoder = Encoder(backbone.tokenizer, tuned.template, tuned.max_input_tokens, backbone.kind == "causal")
+        ready = make_ready(backbone, encoder, tuned.prompt, pattern=tuned.pattern)
+        return cls(backbone, ready, tuned.labels, tuned, tuned.name)
 
     def answer(
         self,

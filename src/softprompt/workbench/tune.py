@@ -340,7 +340,7 @@ class _Job:
 
         @torch.inference_mode()
         def validate(prompt: SoftPrompt) -> loop.Validation:
-            ready = make_ready(backbone, encoder, prompt)
+            ready = make_ready(backbone, encoder, prompt, pattern=self.config.pattern)
             losses = [
                 backbone.token_losses(rows[i : i + 16], prompt, encoder.head, shared=ready.prefix)[0]
                 for i in range(0, len(rows), 16)
@@ -355,6 +355,8 @@ class _Job:
     def _key(self, backbone: Backbone) -> str:
         """Digest of everything that decides where the run ends."""
         config = {k: v for k, v in asdict(self.config).items() if k not in ("checkpoint_seconds", "readout")}
+        if not self.config.pattern:  # runs from before there were patterns go on
+            del config["pattern"]
         config["precision"] = decided(self.config.precision, backbone.device, backbone.lean)
         if (given := self.given(backbone)) is not None:  # what stands in the folder counts, not where it lies
             config["init_prompt"] = [hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in given.tensors().values()]

@@ -13,7 +13,9 @@ from softprompt.data.read import read_examples
 from softprompt.data.records import Example
 from softprompt.data.split import split
 from softprompt.data.wrapper import strip_examples
+from softprompt.errors import DatasetInvalid
 from softprompt.params import LABEL_TASKS, Task, TuneConfig
+from softprompt.patterns import matches
 
 Rows = str | Path | Sequence[Example]
 Note = Callable[[str], None]
@@ -54,6 +56,7 @@ def read_rows(train: Rows, validation: Rows | float | None, config: TuneConfig, 
         learned, held = split(rows, validation, config.seed, task=task)
     elif validation is not None:
         held = _unwrapped(validation, "validation", note)
+    _check_pattern(config.pattern, [*learned, *held])
     if task not in LABEL_TASKS:
         return TuneRows(task, learned, held)
     labels = tuple(sorted({example.output for example in learned}))
@@ -67,6 +70,17 @@ def content_hash(examples: Sequence[Example]) -> str:
     """SHA-256 of inputs and outputs in their order."""
     lines = (json.dumps([example.input, example.output], ensure_ascii=False) for example in examples)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _check_pattern(pattern: str, rows: Sequence[Example]) -> None:
+    """Refuse rows whose output is not what the answers are held to."""
+    odd = [example.output for example in rows if pattern and not matches(pattern, example.output.strip())]
+    if odd:
+        shown = ", ".join(repr(output[:60]) for output in odd[:3])
+        raise DatasetInvalid(
+            f"{len(odd)} of {len(rows)} outputs do not keep the pattern {pattern!r}: {shown}"
+            f"{' …' if len(odd) > 3 else ''}. Correct these rows, or the pattern."
+        )
 
 
 def _unwrapped(rows: Rows, which: str, note: Note) -> list[Example]:

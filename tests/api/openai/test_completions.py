@@ -53,13 +53,13 @@ def test_openai_draws_unless_the_temperature_is_zero(studio: LiveStudio, client:
     client.completions.create(model="plain", prompt="one", temperature=0, max_tokens=3)
     greedy = studio.backend.works[-1].config
     assert (greedy.decoding, greedy.max_new_tokens) == ("greedy", 3)
-    extras = {"top_k": 5, "repetition_penalty": 1.5, "min_tokens": 2}
+    extras = {"top_k": 5, "repetition_penalty": 1.5, "min_tokens": 2, "pattern": "[a-z]+"}
     client.completions.create(
         model="plain", prompt="one", temperature=0.4, top_p=0.5, seed=-1, stop=["\n"], extra_body=extras
     )
     own = studio.backend.works[-1].config
     assert (own.temperature, own.top_p, own.top_k, own.seed) == (0.4, 0.5, 5, 2**32 - 1)
-    assert (own.stop, own.repetition_penalty, own.min_new_tokens) == (("\n",), 1.5, 2)
+    assert (own.stop, own.repetition_penalty, own.min_new_tokens, own.pattern) == (("\n",), 1.5, 2, "[a-z]+")
 
 
 def test_the_seed_is_told_when_something_was_drawn(client: OpenAI) -> None:
@@ -136,6 +136,7 @@ def test_what_changes_nothing_is_taken(client: OpenAI) -> None:
         ({"prompt": [[1, 2], [3]]}, "prompt: token ids are not read here"),
         ({"prompt": ["x"] * 65}, "prompt: .*at most 64 items"),
         ({"stream_options": {"include_usage": True}}, "stream_options: given without stream"),
+        ({"extra_body": {"pattern": "[a"}}, "pattern: .*no regular expression"),
         ({"extra_body": {"min_p": 0.1}}, "min_p: "),
         ({"extra_body": {"softprompt": {"way": "guess"}}}, "softprompt.way: "),
         ({"extra_body": {"min_tokens": 30}}, "min_new_tokens 30 is larger than max_new_tokens 16"),

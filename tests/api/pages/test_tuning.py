@@ -156,6 +156,7 @@ def test_vectors_start_from_solved_rows_where_answers_are_known(post: Post, fill
     [
         ("epochs", "99", "99 is not between 1 and 50"),
         ("batch_size", "many", "'many' is no number"),
+        ("pattern", "[a", "'[a' is no regular expression"),
         ("template", "no place", "0 places for {{input}}"),
         ("model", "nobody/knows", "nobody/knows"),
         ("share", "0", "not between 0 and 1"),

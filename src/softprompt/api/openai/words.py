@@ -98,6 +98,9 @@ class Request(BaseModel):
     top_k: int | None = Field(None, ge=-1, description="Not OpenAI's: draw from that many likeliest; 0: from all.")
     repetition_penalty: float | None = Field(None, ge=1, le=2, description="Not OpenAI's: above 1 repeats less.")
     min_tokens: int | None = Field(None, ge=0, description="Not OpenAI's: the answer may not end before.")
+    pattern: str | None = Field(
+        None, max_length=1000, description="Not OpenAI's: regular expression that the whole answer keeps."
+    )
 
     n: Annotated[int | None, _refused(_ONE, 1)] = Field(None, description="Refused unless 1.")
     frequency_penalty: Annotated[float | None, _refused(_NO_PENALTY, 0)] = Field(None, description="Refused unless 0.")
@@ -141,6 +144,7 @@ class Request(BaseModel):
             repetition_penalty=self.repetition_penalty or 1.0,
             stop=tuple(self.stop or ()),
             min_new_tokens=self.min_tokens or 0,
+            pattern=self.pattern or "",
             max_new_tokens=most,
         )
 

@@ -134,6 +134,7 @@ def _numbers(filled: Filled) -> h.Element:
                 [number(knob, filled) for knob in ADVANCED],
                 text("instruction", "Instruction in front of every input", filled),
                 text("template", "Template", filled, placeholder="Input: {{input}} Output: "),
+                text("pattern", "Pattern that answers keep", filled, placeholder="a regular expression"),
             ],
         ],
     ]
