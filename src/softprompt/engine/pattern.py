@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from softprompt.engine.tokens import Encoder
-from softprompt.patterns import compiled, matches
+from softprompt.patterns import matches
 
 HOLE = "\ufffd"
 
@@ -30,7 +30,6 @@ class PatternGuard:
     """
 
     def __init__(self, pattern: str, encoder: Encoder, ends: Collection[int]) -> None:
-        compiled(pattern)
         self._pattern, self._ends = pattern, sorted(ends)
         self._pieces = _pieces(encoder.tokenizer)
         self._gap = encoder.gap or self._pieces.gap

@@ -76,9 +76,7 @@ def through(linear: nn.Linear, factor: Tensor) -> Tensor:
 def back(linear: nn.Linear, grad: Tensor) -> Tensor:
     """`[N, O]` → `[N, I]`, float32: gradient of the input from the gradient of the output."""
     factor = rounded(grad)
-    if factor.dtype == linear.weight.dtype:
-        return torch.mm(factor, linear.weight)
-    return torch.mm(factor, _copy(linear)).float()
+    return torch.mm(factor, linear.weight if factor is grad else _copy(linear)).float()
 
 
 def add_back_(total: Tensor, linear: nn.Linear, grad: Tensor) -> Tensor:
