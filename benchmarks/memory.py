@@ -3,7 +3,8 @@
     python benchmarks/memory.py [--batch-size 16] [--virtual-tokens 100] [--long FILE] [--steps 3]
 
 The peak is that of the resident set (`ru_maxrss`, or `VmHWM` where the kernel can set it back before the steps, so
-that a peak while loading hides nothing). "step" is the peak over what was resident with the model loaded.
+that a peak while loading hides nothing). "step" is the peak over what was resident with the model loaded; products in
+bfloat16 hold a rounded copy of the weights beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from common import batches, begin, encode, parser, plain_model, read_rows, recor
 from softprompt.engine.backbone import CausalBackbone
 from softprompt.engine.init import Start, initial_prompt
 from softprompt.engine.loading import load_model
+from softprompt.engine.precision import rounds_fast
+from softprompt.params import Precision
 from step import our_step, peft_step
 
 MB = 1024 * 1024
@@ -33,7 +36,7 @@ def main() -> None:
     made.add_argument("--batch-size", type=int, default=16)
     made.add_argument("--virtual-tokens", type=int, default=100)
     made.add_argument("--steps", type=int, default=3, help="optimizer steps in each process")
-    made.add_argument("--side", choices=("ours", "peft"), help=argparse.SUPPRESS)
+    made.add_argument("--side", choices=("ours", "ours, bfloat16", "peft"), help=argparse.SUPPRESS)
     options = made.parse_args()
     if options.side:
         print(json.dumps(measure(options)))
@@ -47,7 +50,8 @@ def main() -> None:
 
 
 def compare(options: argparse.Namespace, path: Path, title: str) -> dict[str, Any]:
-    found = {side: in_process(options, path, side) for side in ("ours", "peft")}
+    sides = ["ours", "ours, bfloat16", "peft"] if rounds_fast(lean=True) else ["ours", "peft"]
+    found = {side: in_process(options, path, side) for side in sides}
     print(f"\n{title}: {path.name}, batch {options.batch_size}, {options.virtual_tokens} virtual tokens; MB")
     table(
         ["", "loaded", "peak", "step", "PEFT / it (step)", "PEFT / it (peak)"],
@@ -57,7 +61,7 @@ def compare(options: argparse.Namespace, path: Path, title: str) -> dict[str, An
             for side, m in found.items()
         ],
     )
-    return {**found, "ratio": found["peft"]["step"] / found["ours"]["step"]}
+    return {**found, "ratio": {side: found["peft"]["step"] / found[side]["step"] for side in sides[:-1]}}
 
 
 def in_process(options: argparse.Namespace, path: Path, side: str) -> dict[str, float]:
@@ -73,7 +77,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     """One side, in this process: resident with the model loaded, and the peak over some steps."""
     begin(options)
     backbone: Any = None
-    if options.side == "ours":
+    if options.side != "peft":
         backbone = load_model(options.model)
         assert isinstance(backbone, CausalBackbone)
         tokenizer = backbone.tokenizer
@@ -89,7 +93,8 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         start = initial_prompt(
             backbone, Start("prompt_tuning", "prefix", "vocabulary", "", (), options.virtual_tokens, 0, 73)
         )
-        step = our_step(backbone, start, groups, encoder.head)
+        precision: Precision = "bfloat16" if options.side.endswith("bfloat16") else "float32"
+        step = our_step(backbone, start, groups, encoder.head, precision)
     resettable = reset_peak()
     loaded = resident()
     for turn in range(options.steps):

@@ -4,7 +4,9 @@
 
 A step is forward, backward and AdamW on one batch; both sides see the same rows and start from the same vectors. The
 floor are the bare products that prompt tuning cannot do without: forward and input gradient of every linear layer for
-the tokens of the shared prefix (once) and of the rows (unpadded), and the output matrix at label positions.
+the tokens of the shared prefix (once) and of the rows (unpadded), and the output matrix at label positions. Where the
+processor is made for bfloat16, ours and the floor are measured with such products as well (the output matrix, which
+nothing rounds, stays float32): that is how `tune` works there.
 `--long FILE`: rows of long inputs (JSON array of {"input", "output"}), cut at 256 tokens, measured as well.
 """
 
@@ -24,7 +26,9 @@ from softprompt.engine.init import Start, initial_prompt
 from softprompt.engine.loading import load_model
 from softprompt.engine.optim import clip, make_optimizer
 from softprompt.engine.packing import Row, pack
+from softprompt.engine.precision import products, rounds_fast
 from softprompt.engine.soft_prompt import SoftPrompt
+from softprompt.params import Precision
 
 RATE = 0.003
 Step = Callable[[int], float]
@@ -61,41 +65,54 @@ def compare(
     )
     ours = our_step(backbone, start, groups, encoder.head)
     peft = peft_step(plain, start, groups, encoder.head, encoder.end)
-    floor = Floor(backbone, options.virtual_tokens + len(encoder.head), groups)
+    prefix = options.virtual_tokens + len(encoder.head)
+    sides = {"ours": ours, "peft": peft, "floor": Floor(backbone, prefix, groups)}
+    if rounds_fast(backbone.lean):
+        sides["ours, bfloat16"] = our_step(backbone, start, groups, encoder.head, "bfloat16")
+        sides["floor, bfloat16"] = Floor(backbone, prefix, groups, torch.bfloat16)
     tokens = sum(len(row.prompt) + len(row.target) for row in rows) / len(rows)
     print(
         f"\n{title}: {path.name}, batch {options.batch_size}, {options.virtual_tokens} virtual tokens, "
         f"{tokens:.0f} tokens a row on average, {turns} turns"
     )
     print(f"loss of the first batch: ours {ours(0):.5f}, PEFT {peft(0):.5f}")
-    times = alternate({"ours": ours, "peft": peft, "floor": floor}, turns)
+    times = alternate(sides, turns)
     table(
-        ["", "seconds", "CPU s", "PEFT / it", "it / floor"],
+        ["", "seconds", "CPU s", "PEFT / it", "it / floor", "it / floor in bfloat16"],
         [
             [name, f"{t.median:.3f}", f"{sorted(t.cpu)[len(t.cpu) // 2]:.3f}"]
             + [f"{times['peft'].over(t):.2f}", f"{t.over(times['floor']):.2f}"]
+            + [f"{t.over(times['floor, bfloat16']):.2f}" if "floor, bfloat16" in times else "-"]
             for name, t in times.items()
         ],
     )
+    mine = [name for name in times if name.startswith("ours")]
     return {
         "turns": turns,
         "seconds": {name: t.median for name, t in times.items()},
         "wall": {name: t.wall for name, t in times.items()},
-        "speedup": times["peft"].over(times["ours"]),
-        "speedup_cpu": times["peft"].over(times["ours"], cpu=True),
-        "over_floor": times["ours"].over(times["floor"]),
-        "over_floor_cpu": times["ours"].over(times["floor"], cpu=True),
+        "speedup": {name: times["peft"].over(times[name]) for name in mine},
+        "speedup_cpu": {name: times["peft"].over(times[name], cpu=True) for name in mine},
+        "over_floor": {name: times[name].over(times[name.replace("ours", "floor")]) for name in mine},
     }
 
 
-def our_step(backbone: CausalBackbone, start: SoftPrompt, groups: Sequence[Sequence[Row]], head: Sequence[int]) -> Step:
+def our_step(
+    backbone: CausalBackbone,
+    start: SoftPrompt,
+    groups: Sequence[Sequence[Row]],
+    head: Sequence[int],
+    precision: Precision = "float32",
+) -> Step:
     current = start.parameters()
     tensors = list(current.tensors().values())
     optimizer = make_optimizer("adamw", tensors, RATE, 0.0)
+    copies: dict[int, Tensor] = {}  # made once, as in a run
 
     def step(turn: int) -> float:
         rows = groups[turn % len(groups)]
-        loss = float(backbone.add_gradient([rows], current, head))
+        with products(precision, copies):
+            loss = float(backbone.add_gradient([rows], current, head))
         clip(tensors, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -124,38 +141,46 @@ def peft_step(plain: Any, start: SoftPrompt, groups: Sequence[Sequence[Row]], he
 class Floor:
     """The matrix products of a step and nothing else, into buffers that are there already."""
 
-    def __init__(self, backbone: CausalBackbone, prefix: int, groups: Sequence[Sequence[Row]]) -> None:
+    def __init__(
+        self,
+        backbone: CausalBackbone,
+        prefix: int,
+        groups: Sequence[Sequence[Row]],
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         inner = backbone.model.base_model
-        self._weights = [m.weight for m in inner.layers.modules() if isinstance(m, nn.Linear)]
+        self._weights = [m.weight.detach().to(dtype) for m in inner.layers.modules() if isinstance(m, nn.Linear)]
         self._output = backbone.model.get_output_embeddings().weight
         packed = [pack(rows) for rows in groups]
         self._sizes = [(prefix, len(p.tokens), len(p.predict)) for p in packed]
-        self._room: dict[tuple[int, str], Tensor] = {}
+        self._room: dict[tuple[int, str, torch.dtype], Tensor] = {}
 
     @torch.no_grad()
     def __call__(self, turn: int) -> float:
         prefix, rows, labels = self._sizes[turn % len(self._sizes)]
         for tokens in (prefix, rows):
             for weight in self._weights:
-                torch.mm(
-                    self._buffer(tokens, weight.shape[1], "in"), weight.t(), out=self._buffer(tokens, len(weight), "y")
-                )
-        output = self._output
-        torch.mm(self._buffer(labels, output.shape[1], "in"), output.t(), out=self._buffer(labels, len(output), "y"))
-        torch.mm(self._buffer(labels, len(output), "out"), output, out=self._buffer(labels, output.shape[1], "dx"))
+                self._forward(tokens, weight)
+        self._forward(labels, self._output)
+        self._backward(labels, self._output)
         for tokens in (rows, prefix):
             for weight in reversed(self._weights):
-                torch.mm(
-                    self._buffer(tokens, len(weight), "out"), weight, out=self._buffer(tokens, weight.shape[1], "dx")
-                )
+                self._backward(tokens, weight)
         return 0.0
 
-    def _buffer(self, tokens: int, width: int, use: str) -> Tensor:
+    def _forward(self, tokens: int, weight: Tensor) -> None:
+        wide, high = weight.shape[1], len(weight)
+        torch.mm(self._buffer(tokens, wide, "in", weight), weight.t(), out=self._buffer(tokens, high, "y", weight))
+
+    def _backward(self, tokens: int, weight: Tensor) -> None:
+        wide, high = weight.shape[1], len(weight)
+        torch.mm(self._buffer(tokens, high, "out", weight), weight, out=self._buffer(tokens, wide, "dx", weight))
+
+    def _buffer(self, tokens: int, width: int, use: str, weight: Tensor) -> Tensor:
         """A piece of a buffer that all sizes of one width and use share: it stays as warm as a real step's tensors."""
-        key = (width, use)
-        most = max(max(sizes) for sizes in self._sizes)
-        if (width, use) not in self._room:
-            self._room[width, use] = torch.randn(most, width)
+        key = (width, use, weight.dtype)
+        if key not in self._room:
+            self._room[key] = torch.randn(max(max(sizes) for sizes in self._sizes), width).to(weight.dtype)
         return self._room[key][:tokens]
 
 

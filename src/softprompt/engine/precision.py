@@ -42,15 +42,16 @@ def decided(precision: Precision, device: torch.device, lean: bool) -> Precision
 
 
 @contextmanager
-def products(precision: Precision) -> Iterator[None]:
+def products(precision: Precision, copies: dict[int, Tensor] | None = None) -> Iterator[None]:
     """Products of float32 numbers in this precision while the block runs (on processors).
 
-    In bfloat16 it holds one more copy of the weights of lean layers, half their size, until it ends.
+    In bfloat16 it holds one more copy of the weights of lean layers, half their size, until it ends; blocks that are
+    given the same `copies` share theirs.
     """
     setting = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = setting.fp32_precision
     setting.fp32_precision = "bf16" if precision == "bfloat16" else "ieee"
-    token = _copies.set({} if precision == "bfloat16" else None)
+    token = _copies.set((copies if copies is not None else {}) if precision == "bfloat16" else None)
     try:
         yield
     finally:
