@@ -44,8 +44,14 @@ def test_chance_is_no_wrapper(texts: list[str]) -> None:
 
 def test_texts_outside_of_the_wrapper_stay_as_they_are() -> None:
     wrapper = Wrapper("Narrative: ", "\nProduct:\n")
-    for text in ("Narrative: only half", "Narrative: \nProduct:\n", "bare"):
+    for text in ("Narrative: only half", "Narrative: \nProduct:\n", "bare", "  bare \n"):
         assert wrapper.strip(text) == text
+
+
+def test_blanks_around_the_whole_do_not_hide_the_wrapper() -> None:
+    wrapper = Wrapper("Narrative: ", "\nProduct:\n")
+    for text in ("Narrative: torn\nProduct:", "\n Narrative:  torn \nProduct: \n", "Narrative: torn\nProduct:\n"):
+        assert wrapper.strip(text) == "torn"
 
 
 def test_examples_keep_their_outputs_and_lines() -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from softprompt.data.template import Template
+from softprompt.data.wrapper import Wrapper
 from softprompt.engine.artifact import TunedPrompt, base_of, is_tuned_prompt, versions_here
 from softprompt.engine.backbone import wrap
 from softprompt.engine.folder_swap import previous
@@ -53,7 +54,7 @@ def readout(**changes: Any) -> LabelReadout:
         "scale": numbers(128).abs(),
         "weight": numbers(3, 128),
         "bias": numbers(3),
-        "template": Template(text="Complaint: {{input}}", instruction="Route it."),
+        "template": Template("Complaint: {{input}}", "Route it.", Wrapper("Narrative: ", "\nProduct:\n")),
         "prompt": SoftPrompt(prefix=numbers(2, 32)),
     }
     return LabelReadout(**{**facts, **changes})
@@ -311,6 +312,9 @@ def folder(tmp_path: Path) -> Path:
         (lambda card: card["base"].update(hidden_size=64), r"does not fit together: prefix has the shape"),
         (lambda card: card["base"].update(trust_remote_code=True), r"base: 'trust_remote_code': unknown"),
         (lambda card: card["template"].update(text="{{output}}"), r"template: The template '{{output}}'"),
+        (lambda card: card["readout"]["template"]["wrapper"].update(prefix=7), r"wrapper: prefix: 7 is no text"),
+        (lambda card: card["template"].update(wrapper={"prefix": "a"}), r"template: wrapper: suffix: missing"),
+        (lambda card: card["template"].pop("instruction"), r"template: instruction: missing"),
         (lambda card: card["tensors"].update(prefix=[4, 32]), r"'prefix': \(5, 32\), card: \(4, 32\)"),
         (lambda card: card["tensors"].pop("suffix"), r"'suffix': \(2, 32\), card: none"),
         (lambda card: card["files"].update({"../../x": {}}), r"files: '../../x' is not one of"),

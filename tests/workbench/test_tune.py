@@ -12,9 +12,10 @@ import pytest
 
 from softprompt import TunedPrompt, generate, load_model, tune
 from softprompt.data.records import Example
+from softprompt.data.wrapper import Wrapper
 from softprompt.engine import events, readout_fit, readout_tune
 from softprompt.errors import CheckpointInvalid, DatasetInvalid, ModelUnsupported, ParameterInvalid
-from softprompt.params import GenerateConfig, TuneConfig
+from softprompt.params import GenerateConfig, Readout, TuneConfig
 from softprompt.workbench.respond import Responder
 from softprompt.workbench.tune_rows import content_hash
 
@@ -53,6 +54,21 @@ def test_a_wrapper_around_all_inputs_is_taken_off(backbone: Backbone, examples: 
     assert run.tuned.readout is None
     assert run.tuned.data["sha256"] == content_hash(examples)
     assert any("wrapped alike" in note for note in run.notes)
+
+
+@pytest.mark.parametrize("readout", ["off", "only"])
+def test_questions_may_come_in_the_wrapper_of_the_training_rows(
+    readout: Readout, backbone: Backbone, examples: list[Example], tmp_path: Path
+) -> None:
+    wrapped = [Example(f"Narrative: {e.input}\nProduct:\n", e.output) for e in examples]
+    tune(wrapped, model=backbone, config=dataclasses.replace(SMALL, readout=readout), out=tmp_path / "wrapped")
+    tuned = TunedPrompt.load(tmp_path / "wrapped")
+    assert tuned.template.wrapper == Wrapper("Narrative: ", "\nProduct:\n")
+    forms = ["the box is torn", "Narrative: the box is torn\nProduct:\n", "Narrative: the box is torn\nProduct:"]
+    found = [(answer.output, answer.input_tokens) for answer in generate(Responder.of(backbone, tuned), forms)]
+    assert found == found[:1] * 3
+    (other,) = generate(Responder.of(backbone, tuned), ["Comment: the box is torn"])
+    assert other.input_tokens > found[0][1]
 
 
 def test_held_out_rows_choose_the_epoch(backbone: Backbone, examples: list[Example]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from softprompt.data.wrapper import Wrapper
 from softprompt.errors import TemplateInvalid
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
@@ -21,12 +22,16 @@ DEFAULT_TEXT = "Input: {{input}} Output: "
 class Template:
     """Text with one `{{input}}`. An instruction, if any, stands in front of it on a line of its own.
 
+    The wrapper is what all training rows had around their inputs before they were bared; a question that comes in it is
+    bared, too (`inner`), or it would look like nothing that was ever tuned on.
+
     The blanks at the end of the text belong to the target: byte-pair vocabularies write " Warehouse" as one token,
     and a prompt ending in a blank would tear it apart.
     """
 
     text: str = DEFAULT_TEXT
     instruction: str = ""
+    wrapper: Wrapper = Wrapper()
 
     def __post_init__(self) -> None:
         names = _PLACEHOLDER.findall(self.text)
@@ -60,6 +65,10 @@ class Template:
     def target_gap(self) -> str:
         """The blank that goes in front of the target: what `cue` left off."""
         return " " if self.text.endswith(" ") else ""
+
+    def inner(self, text: str) -> str:
+        """The input itself, out of the wrapper if it came in it."""
+        return self.wrapper.strip(text)
 
     def render(self, text: str) -> str:
         """The whole prompt for one input, as the model reads it (nothing cut)."""

@@ -31,10 +31,14 @@ class Wrapper:
         return f"{self.prefix}…{self.suffix}" if self else ""
 
     def strip(self, text: str) -> str:
-        """The text inside; a text that is not wrapped, or nothing but wrapper, comes back as it is."""
-        if not self or not (text.startswith(self.prefix) and text.endswith(self.suffix)):
+        """The text inside; a text that is not wrapped, or nothing but wrapper, comes back as it is.
+
+        Blanks and line breaks around the whole do not count: whoever types a question seldom sends the last one.
+        """
+        prefix, suffix, whole = self.prefix.lstrip(), self.suffix.rstrip(), text.strip()
+        if not self or not (whole.startswith(prefix) and whole.endswith(suffix)):
             return text
-        return text[len(self.prefix) : len(text) - len(self.suffix)].strip() or text
+        return whole[len(prefix) : len(whole) - len(suffix)].strip() or text
 
 
 class WrapperFinder:

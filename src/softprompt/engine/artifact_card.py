@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from softprompt.data.template import Template
+from softprompt.data.wrapper import Wrapper
 from softprompt.engine.safe_files import MAX_JSON_BYTES, read_json, refuse
 from softprompt.errors import ArtifactInvalid, TemplateInvalid
 
@@ -85,6 +86,9 @@ class Card:
 def dump_card(card: Card) -> bytes:
     """The bytes of `softprompt.json`."""
     content = {"format": FORMAT, "format_version": VERSION, **dataclasses.asdict(card)}
+    for holder in (content, content["readout"] or {}):  # older readers know templates without wrappers
+        if "template" in holder and not any(holder["template"]["wrapper"].values()):
+            del holder["template"]["wrapper"]
     try:
         data = (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
@@ -165,9 +169,9 @@ def _problems(content: Mapping[str, Any]) -> list[str]:
     return wrong + _compare(fields, _CARD)
 
 
-def _compare(content: Mapping[str, Any], kinds: Mapping[str, _Check]) -> list[str]:
+def _compare(content: Mapping[str, Any], kinds: Mapping[str, _Check], optional: Sequence[str] = ()) -> list[str]:
     problems = [f"{key[:80]!r}: unknown" for key in content if key not in kinds]
-    problems += [f"{key}: missing" for key in kinds if key not in content]
+    problems += [f"{key}: missing" for key in kinds if key not in content and key not in optional]
     for key, check in kinds.items():
         if key in content and (problem := check(content[key])):
             problems.append(f"{key}: {problem}")
@@ -217,11 +221,11 @@ def _map_of(check: _Check, *keys: str) -> _Check:
     return whole
 
 
-def _exactly(kinds: Mapping[str, _Check], *, or_null: bool = False) -> _Check:
+def _exactly(kinds: Mapping[str, _Check], *, or_null: bool = False, optional: Sequence[str] = ()) -> _Check:
     def whole(value: Any) -> str | None:
         if value is None and or_null:
             return None
-        return _object(value) or "; ".join(_compare(value, kinds)[:5]) or None
+        return _object(value) or "; ".join(_compare(value, kinds, optional)[:5]) or None
 
     return whole
 
@@ -239,13 +243,17 @@ def _moment(value: Any) -> str | None:
 
 
 def _template(value: Any) -> str | None:
-    if problem := _exactly({"text": _text, "instruction": _text})(value):
+    if problem := _exactly(_TEMPLATE, optional=("wrapper",))(value):
         return problem
     try:
-        Template(**value)
+        _made(value)
     except TemplateInvalid as error:
         return str(error)
     return None
+
+
+def _made(value: Mapping[str, Any]) -> Template:
+    return Template(value["text"], value["instruction"], Wrapper(**value.get("wrapper", {})))
 
 
 def _shown(value: Any) -> str:
@@ -262,6 +270,11 @@ _BASE: dict[str, _Check] = {
     "kind": _one_of(*KINDS),
     **dict.fromkeys(("hidden_size", "layers", "kv_heads", "head_dim"), _natural),
     "dtype": _line,
+}
+_TEMPLATE: dict[str, _Check] = {
+    "text": _text,
+    "instruction": _text,
+    "wrapper": _exactly({"prefix": _text, "suffix": _text}),
 }
 _READOUT: dict[str, _Check] = {
     "labels": _list_of(_text),
@@ -296,7 +309,7 @@ def _card(content: Mapping[str, Any], where: Path) -> Card:
         **{
             **fields,
             "base": Base(**fields["base"]),
-            "template": Template(**fields["template"]),
+            "template": _made(fields["template"]),
             "labels": tuple(fields["labels"]),
             "tensors": _shapes(fields["tensors"]),
             "readout": None
@@ -305,7 +318,7 @@ def _card(content: Mapping[str, Any], where: Path) -> Card:
                 labels=tuple(readout["labels"]),
                 layers=tuple(readout["layers"]),
                 places=tuple(readout["places"]),
-                template=Template(**readout["template"]),
+                template=_made(readout["template"]),
                 tensors=_shapes(readout["tensors"]),
             ),
         }

@@ -42,7 +42,7 @@ class Encoder:
 
     def row(self, text: str, target: str | None = None) -> Row:
         """One example behind the head; `target` gets the template's blank in front and the end token behind."""
-        ids, cut = self._prompt(text)
+        ids, cut = self._prompt(self.template.inner(text))
         start = 0 if self.share_head else _common([ids, list(self._front)])
         return Row(
             prompt=tuple(ids),

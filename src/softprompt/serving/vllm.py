@@ -220,7 +220,7 @@ class VllmBackend:
             tokenizer, virtual = self._embeddings(target.model_id).tokenizer, 0
             if target.prompt is not None:
                 tuned = self._opened(target.prompt)
-                text, virtual = tuned.template.render(text), tuned.virtual_tokens
+                text, virtual = tuned.template.render(tuned.template.inner(text)), tuned.virtual_tokens
             ids = tokenizer(text, split_special_tokens=True)["input_ids"]
             return Tokens(count=len(ids), virtual_tokens=virtual, tokens=tuple(tokenizer.convert_ids_to_tokens(ids)))
 

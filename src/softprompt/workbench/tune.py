@@ -287,6 +287,7 @@ class _Job:
         fitted: readout_fit.Fitted | None,
     ) -> TunedPrompt:
         """What the run found, with how it was made."""
+        template = replace(template, wrapper=self.rows.wrapper)
         return TunedPrompt(
             name=name,
             base=base_of(backbone),
@@ -294,7 +295,7 @@ class _Job:
             prompt=outcome.prompt if outcome else SoftPrompt(),
             template=template,
             labels=self.rows.labels,
-            readout=fitted.readout if fitted else None,
+            readout=replace(fitted.readout, template=template) if fitted else None,
             recipe=self.recipe_record(),
             data=self.data_record(),
             metrics=self.metrics_record(outcome.history if outcome else (), fitted),

@@ -12,7 +12,7 @@ from softprompt.data.labels import detect_task
 from softprompt.data.read import read_examples
 from softprompt.data.records import Example
 from softprompt.data.split import split
-from softprompt.data.wrapper import strip_examples
+from softprompt.data.wrapper import Wrapper, strip_examples
 from softprompt.errors import DatasetInvalid
 from softprompt.params import LABEL_TASKS, Task, TuneConfig
 from softprompt.patterns import matches
@@ -31,6 +31,7 @@ class TuneRows:
         known: what a readout learns from: the training rows, and those held out of them, for it is chosen by
             cross-validation. Only rows whose answer the vectors learn, too.
         labels: known answers; empty for free text.
+        wrapper: what all training inputs had around them; these rows are bare.
     """
 
     task: Task = "generation"
@@ -38,6 +39,7 @@ class TuneRows:
     held: Sequence[Example] = ()
     known: Sequence[Example] = ()
     labels: tuple[str, ...] = ()
+    wrapper: Wrapper = Wrapper()
 
     @property
     def lent(self) -> int:
@@ -47,7 +49,7 @@ class TuneRows:
 
 def read_rows(train: Rows, validation: Rows | float | None, config: TuneConfig, note: Note) -> TuneRows:
     """Read, unwrap and part the rows; what was seen in them is noted."""
-    rows = _unwrapped(train, "training", note)
+    rows, wrapper = _unwrapped(train, "training", note)
     task = detect_task(rows) if config.task == "auto" else config.task
     if config.task == "auto":
         note(f"task: {task}, seen from the outputs")
@@ -55,15 +57,15 @@ def read_rows(train: Rows, validation: Rows | float | None, config: TuneConfig, 
     if isinstance(validation, float):
         learned, held = split(rows, validation, config.seed, task=task)
     elif validation is not None:
-        held = _unwrapped(validation, "validation", note)
+        held, _ = _unwrapped(validation, "validation", note)
     _check_pattern(config.pattern, [*learned, *held])
     if task not in LABEL_TASKS:
-        return TuneRows(task, learned, held)
+        return TuneRows(task, learned, held, wrapper=wrapper)
     labels = tuple(sorted({example.output for example in learned}))
     if task == "classification" and len(labels) > 10:
         note(f"{len(labels)} classes: IBM's tuning studio allows 10, fewer learn better")
     answers = set(labels)
-    return TuneRows(task, learned, held, [example for example in rows if example.output in answers], labels)
+    return TuneRows(task, learned, held, [example for example in rows if example.output in answers], labels, wrapper)
 
 
 def content_hash(examples: Sequence[Example]) -> str:
@@ -83,12 +85,13 @@ def _check_pattern(pattern: str, rows: Sequence[Example]) -> None:
         )
 
 
-def _unwrapped(rows: Rows, which: str, note: Note) -> list[Example]:
+def _unwrapped(rows: Rows, which: str, note: Note) -> tuple[list[Example], Wrapper]:
     examples = read_examples(rows) if isinstance(rows, str | Path) else list(rows)
     bare, wrapper = strip_examples(examples)
     if wrapper:
         note(
             f"all {which} inputs are wrapped alike ({wrapper.prefix.strip()[:40]!r} … "
             f"{wrapper.suffix.strip()[-40:]!r}); the wrapper was taken off"
+            + (", and is taken off every question that comes in it" if which == "training" else "")
         )
-    return bare
+    return bare, wrapper or Wrapper()
