@@ -16,7 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from softprompt.config import StudioSettings
 from softprompt.supervisor.home import is_running
+from softprompt.supervisor.plan import Plan, parts
 from supervisor.conftest import Up, alive, descendants, wait_for
 
 PARTS = ("web 1", "worker 1", "serving")
@@ -115,6 +117,17 @@ def test_wrong_options_are_named_together(tmp_path: Path) -> None:
     assert done.returncode == 2
     for part in ("--workers: 99 is not between 0 and 64", "--web-processes: 0 is not between 1", "--tls-port: 8440"):
         assert part in done.stderr
+
+
+def test_devices_are_dealt_out_and_the_first_one_serves(tmp_path: Path) -> None:
+    plan = Plan(settings=StudioSettings.of(tmp_path), workers=3, device="cuda:0,cuda:1")
+    words = [part.words for part in parts(plan, 3, 4, tmp_path / "cert", tmp_path / "key") if part.kind != "web"]
+    assert [each[:1] + each[-1:] for each in words] == [
+        ("serve", "cuda:0"),
+        ("worker", "cuda:0"),
+        ("worker", "cuda:1"),
+        ("worker", "cuda:0"),
+    ]
 
 
 def test_the_parent_loads_neither_torch_nor_the_web() -> None:

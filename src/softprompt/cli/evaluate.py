@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softprompt.cli.output import console, print_json
+from softprompt.cli.places import Device
 from softprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,10 +47,12 @@ def command(
         typer.Option("--max-new-tokens", min=1, help="Of generated text. [default: the longest right answer + 4]"),
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="FILE.md", help="Write a Markdown report.")] = None,
+    device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Compare prompting, a linear model and tuned prompts on held-out rows."""
     from softprompt.engine.artifact import TunedPrompt, is_tuned_prompt
+    from softprompt.engine.loading import load_model
     from softprompt.workbench.evaluate import evaluate
 
     tuned = {name: TunedPrompt.load(name) for name in methods if is_tuned_prompt(name)}
@@ -59,7 +62,7 @@ def command(
     with ExitStack() as stack:
         result = evaluate(
             test,
-            model=base,
+            model=load_model(base, device=device),
             methods=[tuned.get(name, name) for name in methods],
             instruction=instruction,
             examples=examples,

@@ -13,6 +13,7 @@ import typer
 
 from softprompt.cli.fields import chosen, options_of
 from softprompt.cli.output import console, print_json
+from softprompt.cli.places import Device
 from softprompt.errors import DatasetUnreadable, ParameterInvalid, UsageError
 from softprompt.params import GenerateConfig
 
@@ -56,6 +57,7 @@ def command(
             "--labels", metavar="FILE|A,B,C", help="Known answers of a foundation model, for guard and score."
         ),
     ] = None,
+    device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     **given: Any,
 ) -> None:
@@ -67,7 +69,7 @@ def command(
         typer.echo(f"{', '.join(idle)}: no effect on greedy decoding; add --decoding sample.", err=True)
     asked = _texts(texts or [], file)
     words = _Words(instruction, _shots(examples, shots), _labels(labels))
-    responder = _open(model, words)
+    responder = _open(model, device, words)
     if as_json:
         print_json({"results": [_record(answer) for answer in _ask(responder, asked, config, wanted)]})
     elif len(asked) == 1:
@@ -85,7 +87,7 @@ class _Words:
     labels: Sequence[str]
 
 
-def _open(model: str, words: _Words) -> Responder:
+def _open(model: str, device: str, words: _Words) -> Responder:
     from softprompt.engine.artifact import is_tuned_prompt
     from softprompt.workbench.respond import open_responder
 
@@ -96,7 +98,7 @@ def _open(model: str, words: _Words) -> Responder:
             f"{', '.join(useless)}: {model} is a tuned prompt; what it knows stands in its vectors. Leave it out, "
             "or ask the foundation model."
         )
-    return open_responder(model, instruction=words.instruction, shots=words.shots, labels=words.labels)
+    return open_responder(model, instruction=words.instruction, shots=words.shots, labels=words.labels, device=device)
 
 
 def _ask(responder: Responder, texts: Sequence[str], config: GenerateConfig, way: Way) -> list[Answer]:

@@ -1,4 +1,4 @@
-"""Options that every command on a studio's own data shares: where the data, the database and the files are."""
+"""Options that several commands share: where the data, the database and the files are, and where models run."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ StorageUrl = Annotated[
     str | None,
     typer.Option("--storage-url", metavar="URL", help="Folder or s3://BUCKET for files [default: in the folder]."),
 ]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="Where models run: cpu, cuda or cuda:N.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 # What the parent gives to a process that it starts.
 LifelineFd = Annotated[int | None, typer.Option("--lifeline", hidden=True)]

@@ -12,6 +12,7 @@ import typer
 from softprompt.cli.places import (
     DatabaseUrl,
     DataDir,
+    Device,
     LifelineFd,
     LogFile,
     ProcessName,
@@ -33,6 +34,7 @@ def command(
     ] = None,
     host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", help="0 takes a free one; others find it by a file.")] = 0,
+    device: Device = "cpu",
     vllm: Annotated[str | None, typer.Option(metavar="URL", help="A vLLM server that generates instead.")] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
@@ -67,6 +69,7 @@ def command(
             host=host,
             port=port,
             models=tuple(models or ()),
+            device=device,
             vllm=vllm,
             vllm_key=vllm_key_from_environment() or "",
         )

@@ -12,6 +12,7 @@ import typer
 
 from softprompt.cli.fields import chosen, options_of
 from softprompt.cli.output import console, print_json
+from softprompt.cli.places import Device
 from softprompt.errors import UsageError
 from softprompt.params import TuneConfig
 
@@ -34,6 +35,7 @@ def command(
     events: Annotated[
         Path | None, typer.Option("--events", metavar="FILE", help="Write what happens as JSON lines.")
     ] = None,
+    device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     **given: Any,
 ) -> None:
@@ -48,7 +50,7 @@ def command(
 
     screen = console(stderr=as_json)
     examples = read_examples(train)
-    backbone = _open(model, config, quiet=as_json)
+    backbone = _open(model, device, config, quiet=as_json)
     shown = TuneProgress(screen) if not as_json or screen.is_terminal else None
     with _writer(events, append=resume) as write, shown or _nothing():
         try:
@@ -101,12 +103,12 @@ def _tell(run: Run, first: float | None, model: str) -> None:
     typer.echo(f"Prove it:  softprompt evaluate TEST --model {model} --with zero-shot --with {run.out}")
 
 
-def _open(model: str, config: TuneConfig, *, quiet: bool) -> Backbone:
+def _open(model: str, device: str, config: TuneConfig, *, quiet: bool) -> Backbone:
     from softprompt.engine.loading import load_model
     from softprompt.engine.sources import locate
 
     locate(model, report=lambda step: typer.echo(f"{step} …", err=True))
-    backbone = load_model(model)
+    backbone = load_model(model, device=device)
     if config.learning_rate is not None and not quiet:
         relative = config.learning_rate / backbone.embedding_rms
         typer.echo(f"Learning rate {config.learning_rate:g} = {relative:.2f} × the RMS of the model's embeddings.")

@@ -21,7 +21,9 @@ def command(
     storage_url: StorageUrl = None,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes that tune.")] = 1,
     web_processes: Annotated[int, typer.Option(metavar="N", help="Processes that answer requests.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or cuda:0,cuda:1 to deal out.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, or cuda:0,cuda:1 to deal out; serving takes the first.")
+    ] = "cpu",
     vllm: Annotated[str | None, typer.Option(metavar="URL", help="A vLLM server that generates instead.")] = None,
     no_serving: Annotated[bool, typer.Option("--no-serving", help="Without a serving host.")] = False,
     trust_proxy: Annotated[

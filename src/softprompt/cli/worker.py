@@ -9,6 +9,7 @@ import typer
 from softprompt.cli.places import (
     DatabaseUrl,
     DataDir,
+    Device,
     LifelineFd,
     LogFile,
     ProcessName,
@@ -20,7 +21,7 @@ from softprompt.cli.places import (
 
 
 def command(
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Device = "cpu",
     once: Annotated[bool, typer.Option("--once", help="End after one run.")] = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,

@@ -51,7 +51,7 @@ def load_parts(
 
     Without `dtype`: float32 on the CPU and bfloat16 elsewhere.
     """
-    place = _device(device)
+    place = find_device(device)
     found = locate(id_or_path)
     number = _dtype(dtype, place, found)
     with quiet_transformers():
@@ -140,7 +140,8 @@ def _refuse_pickles(found: Located) -> None:
     raise ModelUnavailable(f"{found.path} holds no weights (*.safetensors). Copy or pull the model again.")
 
 
-def _device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device) -> torch.device:
+    """The device of this name, which has to be there."""
     try:
         place = torch.device(device)
         if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():

@@ -9,11 +9,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from softprompt.data.template import Template
-from softprompt.engine.loading import load_tokenizer
+from softprompt.engine.loading import find_device, load_tokenizer
 from softprompt.engine.tokens import Encoder
 from softprompt.errors import SoftpromptError, Unavailable
 from softprompt.serving.batcher import Batcher, Stopped
@@ -39,6 +40,7 @@ class HostSettings:
         secret: what those who ask have to know.
         host, port: where it listens; port 0: any that is free.
         models: foundation models that are loaded at the start.
+        device: where models run, as torch calls it.
         model_bytes: most bytes of weights; idle models make room, a model in use never goes.
         prompt_bytes: most bytes of the keys and values of tuned prompts.
         max_rows: rows of a model that are decoded together.
@@ -54,6 +56,7 @@ class HostSettings:
     host: str = "127.0.0.1"
     port: int = 0
     models: tuple[str, ...] = ()
+    device: str = "cpu"
     model_bytes: int = 64 * GIB
     prompt_bytes: int = 3 * GIB // 4
     max_rows: int = 64
@@ -66,11 +69,13 @@ class HostSettings:
 class Host:
     """Answers work with the models of this process; a `Backend`."""
 
-    def __init__(self, settings: HostSettings, load: Load = load_local, launch: Launch = spawn) -> None:
+    def __init__(self, settings: HostSettings, load: Load | None = None, launch: Launch = spawn) -> None:
+        find_device(settings.device)
         self.meters = Meters()
         self._begun = time.time()
         self._prompts = Prompts(settings.fetch, settings.prompt_bytes, self.meters)
         limits = Limits(settings.max_rows, settings.queue, settings.places)
+        load = load or partial(load_local, device=settings.device)
         self._models = Models(load, settings.model_bytes, self._prompts, limits, self.meters, launch)
         self._settings = settings
         self._tokenizers: dict[str, Any] = {}

@@ -24,10 +24,10 @@ Load = Callable[[str], "Backbone"]
 """Brings a foundation model by its id."""
 
 
-def load_local(model_id: str) -> Backbone:
+def load_local(model_id: str, device: str = "cpu") -> Backbone:
     """A model that lies on this machine; a request is no reason to fetch gigabytes."""
     resolve(model_id, download=False)
-    return load_model(model_id)
+    return load_model(model_id, device=device)
 
 
 class Models:

@@ -33,7 +33,7 @@ class Plan:
     trust_proxy: bool = False
     sample: bool = False
     device: str = "cpu"
-    """As torch calls it; several with commas between them are dealt out to the workers."""
+    """As torch calls it; several with commas between them are dealt out to the workers, the first one also serves."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -97,7 +97,7 @@ def parts(plan: Plan, plain: int, tls: int, cert: Path, key: Path) -> list[Part]
     devices = plan.device.split(",")
     if plan.serving:
         vllm = ("--vllm", plan.vllm) if plan.vllm else ()
-        found.append(Part("serving", 1, ("serve", *vllm)))
+        found.append(Part("serving", 1, ("serve", "--device", devices[0], *vllm)))
     numbers = range(1, plan.workers + 1)
     return found + [Part("worker", n, ("worker", "--device", devices[(n - 1) % len(devices)])) for n in numbers]
 

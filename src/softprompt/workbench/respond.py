@@ -157,12 +157,13 @@ def open_responder(
     instruction: str = "",
     shots: Sequence[Example] = (),
     labels: Sequence[str] = (),
+    device: str | torch.device = "cpu",
 ) -> Responder:
-    """Whatever was named, ready to answer."""
+    """Whatever was named, ready to answer; a model that is not loaded yet is loaded on `device`."""
     if isinstance(model, Responder):
         return model
     if isinstance(model, str | Path) and is_tuned_prompt(model):
         tuned = TunedPrompt.load(model)
-        return Responder.of(load_model(tuned.base.model_id), tuned)
-    backbone = load_model(model) if isinstance(model, str | Path) else model
+        return Responder.of(load_model(tuned.base.model_id, device=device), tuned)
+    backbone = load_model(model, device=device) if isinstance(model, str | Path) else model
     return Responder.prompted(backbone, instruction=instruction, shots=shots, labels=labels)
