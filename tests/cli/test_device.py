@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,13 +23,20 @@ def test_a_device_that_is_not_there_is_named(
         ("generate", tiny_folder(), "lamp"),
         ("generate", tuned, "lamp"),
         ("evaluate", rows, "--with", tuned),
-        ("serve", "--data-dir", tmp_path / "data"),
     ):
         done = call(*words, "--device", "cuda:99")
         assert (done.code, done.out) == (2, "")
         assert "device 'cuda:99'" in done.err
         assert "Use cpu, or cuda where there is one." in done.err
     assert not out.exists()
+
+
+def test_a_serving_host_does_not_start_where_it_cannot_run(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "softprompt", "serve", "--data-dir", str(tmp_path), "--device", "cuda:99"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)  # it sets up the logs of its process
+    assert done.returncode == 2
+    assert "device 'cuda:99'" in done.stderr
+    assert not (tmp_path / "serving.json").exists()
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu:0"])
