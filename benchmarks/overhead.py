@@ -76,8 +76,11 @@ def overhead(options: argparse.Namespace, client: httpx.Client, texts: list[str]
         body = json.dumps({"deployment": "labels", "input": texts[turn % len(texts)]}).encode()
         began = time.perf_counter()
         connection.request("POST", "/api/generate", body, headers)
-        answer = json.loads(connection.getresponse().read())
+        response = connection.getresponse()
+        answer = json.loads(response.read())
         over = time.perf_counter() - began
+        if response.status != 200:
+            raise SystemExit(f"POST /api/generate: {response.status} {answer}")
         if turn >= 0:
             served.append(over * 1000)
             added.append((over - answer["results"][0]["seconds"]) * 1000)

@@ -52,7 +52,6 @@ def command(
 ) -> None:
     """Compare prompting, a linear model and tuned prompts on held-out rows."""
     from softprompt.engine.artifact import TunedPrompt, is_tuned_prompt
-    from softprompt.engine.loading import load_model
     from softprompt.workbench.evaluate import evaluate
 
     tuned = {name: TunedPrompt.load(name) for name in methods if is_tuned_prompt(name)}
@@ -62,7 +61,7 @@ def command(
     with ExitStack() as stack:
         result = evaluate(
             test,
-            model=load_model(base, device=device),
+            model=base,
             methods=[tuned.get(name, name) for name in methods],
             instruction=instruction,
             examples=examples,
@@ -71,6 +70,7 @@ def command(
             pattern=pattern,
             max_new_tokens=max_new_tokens,
             on_method=_status(stack),
+            device=device,
         )
     if report is not None:
         _write(report, result, base, list(tuned.values()))

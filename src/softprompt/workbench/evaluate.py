@@ -109,6 +109,7 @@ def evaluate(
     pattern: str | None = None,
     max_new_tokens: int | None = None,
     on_method: Callable[[str], None] = lambda _name: None,
+    device: str | torch.device = "cpu",
 ) -> Evaluation:
     """Compare methods on held-out rows.
 
@@ -124,13 +125,14 @@ def evaluate(
         pattern: regular expression of the house style; the share of answers that keep it is measured.
         max_new_tokens: of generated text; by default what the longest right answer needs and a few more.
         on_method: told the name of each method before it runs.
+        device: where a model that is not loaded yet is loaded.
     """
     whole, notes = _rows(test)
     rows = whole[:limit]
     task = _task(methods, whole)
     known = _rows(examples)[0] if examples is not None else []
     solved = list(shots) if shots is not None else known
-    backbone = load_model(model) if isinstance(model, str | Path) else model
+    backbone = load_model(model, device=device) if isinstance(model, str | Path) else model
     labels = sorted({row.output for row in (known or rows)}) if task in LABEL_TASKS else []
     longest = max(len(backbone.tokenizer(row.output)["input_ids"]) for row in rows)
     config = GenerateConfig(max_new_tokens=max_new_tokens or longest + 4)
