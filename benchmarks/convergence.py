@@ -2,6 +2,7 @@
 
     python benchmarks/convergence.py [--epochs 8] [--probe-epochs 1] [--quick]
     python benchmarks/convergence.py --epochs 50 --stand-in [--our-epochs 10]
+    python benchmarks/convergence.py --rates 0.03 --known LOSS EPOCH [--our-epochs 10]
 
 PEFT, as its documentation has it: AdamW, a linear schedule, a start from text, 20 virtual tokens, batch 8 with padding.
 Its learning rate is the best of three after an epoch each, and only the full run with the best one counts. Ours:
@@ -10,7 +11,8 @@ the lowest epoch mean of PEFT's run.
 
 `--stand-in` spares hours: PEFT runs the probes for real, which tell its seconds an epoch; the losses of whole runs with
 all three rates are computed by our engine from the same start, on the same batches, with the same optimizer (the first
-losses of both are equal to five digits in `step.py`), and the best of them counts.
+losses of both are equal to five digits in `step.py`), and the best of them counts. `--known` takes from such a run
+which loss PEFT's best epoch has, so that only what is timed runs: PEFT's probe and ours.
 """
 
 from __future__ import annotations
@@ -44,6 +46,10 @@ class Curve:
     losses: tuple[float, ...]
     seconds: tuple[float, ...]
 
+    @property
+    def seconds_each(self) -> float:
+        return self.seconds[-1] / len(self.seconds)
+
     def reaches(self, loss: float) -> float | None:
         return next((s for value, s in zip(self.losses, self.seconds, strict=True) if value <= loss), None)
 
@@ -54,6 +60,7 @@ def main() -> None:
     made.add_argument("--probe-epochs", type=int, default=1, help="with each learning rate, before PEFT's run")
     made.add_argument("--virtual-tokens", type=int, default=20, help="of PEFT's prompt")
     made.add_argument("--stand-in", action="store_true", help="compute the losses of PEFT's whole runs by our engine")
+    made.add_argument("--known", nargs=2, metavar=("LOSS", "EPOCH"), help="of PEFT's run, computed before")
     made.add_argument("--rates", type=float, nargs="+", default=RATES, help="learning rates of PEFT that are tried")
     made.add_argument("--our-epochs", type=int, help="instead of the default")
     options = made.parse_args()
@@ -64,7 +71,10 @@ def main() -> None:
     plain, tokenizer = plain_model(options.model)
     encoder, rows = encode(tokenizer, pairs)
     probes = {rate: peft_run(options, plain, encoder, rows, rate, options.probe_epochs) for rate in options.rates}
-    if options.stand_in:
+    if options.known:
+        best, probe = next(iter(probes.items()))
+        theirs = Curve((float(options.known[0]),), (int(options.known[1]) * probe.seconds_each,))
+    elif options.stand_in:
         whole = {rate: stand_in(options, encoder, rows, rate, probes[rate]) for rate in options.rates}
         best = min(options.rates, key=lambda rate: min(whole[rate].losses))
         theirs = whole[best]
@@ -119,8 +129,7 @@ def stand_in(options: argparse.Namespace, encoder: Encoder, rows: Sequence[Row],
     with products(decided("auto", backbone.device, backbone.lean)):
         title = f"stand-in, learning rate {rate:g}"
         run = documented(title, current.tensors().values(), backward, rows, rate, options.epochs)
-    epoch = probe.seconds[-1] / len(probe.seconds)
-    return Curve(run.losses, tuple(epoch * (number + 1) for number in range(options.epochs)))
+    return Curve(run.losses, tuple(probe.seconds_each * (number + 1) for number in range(options.epochs)))
 
 
 def start_ids(options: argparse.Namespace, encoder: Encoder) -> list[int]:
