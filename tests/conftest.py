@@ -8,6 +8,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's client is import
 
 import functools
 import gc
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,23 @@ def lighter_processes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         yield
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Iterator[Path]:
+    """A file that gets what is logged in this process once `logs.setup` was told so; afterwards all is as before."""
+    root, ours = logging.getLogger(), logging.getLogger("softprompt")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    for handler in handlers:
+        root.removeHandler(handler)
+    yield tmp_path / "logs" / "here.log"
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
 
 
 @pytest.fixture(scope="session")

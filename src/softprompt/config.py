@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +100,17 @@ def vllm_key_from_environment() -> str | None:
     return os.environ.get("SOFTPROMPT_VLLM_KEY") or None
 
 
+def log_level_from_environment() -> int:
+    """`SOFTPROMPT_LOG_LEVEL`: the least that the processes of a studio log, "info" if it is not set."""
+    given = os.environ.get("SOFTPROMPT_LOG_LEVEL") or "info"
+    if given not in LOG_LEVELS:
+        raise ParameterInvalid(
+            f"SOFTPROMPT_LOG_LEVEL={given!r}: not one of {', '.join(LOG_LEVELS)}. Correct or unset it."
+        )
+    return LOG_LEVELS[given]
+
+
+LOG_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Read by Prometheus' client too, when it is imported."""
 

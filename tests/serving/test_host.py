@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from softprompt import logs
 from softprompt.data.template import Template
 from softprompt.engine.artifact import TunedPrompt
 from softprompt.engine.generate import Request, generate, make_ready
@@ -299,6 +301,25 @@ async def test_the_host_outlives_a_pass_that_fails(
     assert {one.output for one in fine} == {wanted.output}
     assert bad.code == ("out_of_memory" if isinstance(error, MemoryError) else "error")
     assert bad.status == 500
+
+
+async def test_the_trace_of_a_pass_that_fails_names_the_request(
+    hosts: HostMaker, model_id: str, monkeypatch: pytest.MonkeyPatch, log_file: Path
+) -> None:
+    """The model's thread serves many at once; the web's id comes along with the call."""
+    from softprompt.engine.backbone import CausalBackbone
+
+    def failing(*_: object) -> Any:
+        raise RuntimeError("a kernel failed")
+
+    monkeypatch.setattr(CausalBackbone, "prefill", failing)
+    logs.setup(file=log_file, stderr=False)
+    with logs.bound(request_id="q-17"):
+        await failed(hosts(load=load_model), Work(target=Target(model_id), text="lamp", config=SHORT))
+    lines = [json.loads(line) for line in log_file.read_text(encoding="utf-8").splitlines()]
+    (broken,) = [line for line in lines if "trace" in line]
+    assert broken["request_id"] == "q-17"
+    assert broken["trace"].endswith("RuntimeError: a kernel failed")
 
 
 async def test_steps_that_need_too_much_memory_are_done_in_parts(

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 
+from softprompt import logs
 from softprompt.api.html import page_answer, static_version
 from softprompt.errors import Busy, SoftpromptError, Unauthenticated
 from softprompt.ui.layout import Frame
@@ -77,7 +78,7 @@ def answer(request: Request, status: int, code: str, message: str, headers: dict
             return RedirectResponse(f"/sign-in?after={after}", 303)
         return _page(request, Problem(status, code, message, request_id, _back(request)), headers or {})
     body = document(wire_of(request.url.path), status, code, message, request_id)
-    return JSONResponse(body, status, headers={"x-request-id": request_id, **(headers or {})})
+    return JSONResponse(body, status, headers={logs.REQUEST_ID: request_id, **(headers or {})})
 
 
 def wire_of(path: str) -> str:

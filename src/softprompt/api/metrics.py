@@ -5,6 +5,8 @@ Several web processes of one machine count together: the parent gives them a fol
 
 from __future__ import annotations
 
+from http import HTTPMethod
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -30,10 +32,12 @@ _DEPLOYMENTS = Gauge(
     "softprompt_deployments", "Deployments that answer.", multiprocess_mode="mostrecent", registry=REGISTRY
 )
 STATES = ("queued", "running", "completed", "failed", "canceled")
+_METHODS = frozenset(HTTPMethod)
 
 
 def count(method: str, route: str, status: int, seconds: float) -> None:
-    _REQUESTS.labels(method, route, str(status)).inc()
+    # Words of a stranger's own would each make numbers that stay for good.
+    _REQUESTS.labels(method if method in _METHODS else "other", route, str(status)).inc()
     _SECONDS.labels(route).observe(seconds)
 
 

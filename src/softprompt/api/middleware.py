@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from softprompt import logs
 from softprompt.api import metrics
 from softprompt.api.errors import answer
 from softprompt.errors import TooLarge
@@ -41,8 +42,9 @@ class Around:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
+        given = headers.get(logs.REQUEST_ID, "")
         request_id = given if _ID.match(given) else uuid.uuid4().hex
+        logs.bind(request_id=request_id)
         scope.setdefault("state", {})["request_id"] = request_id
         limit = self._upload if _is_upload(scope) else self._body
         began, status, started = time.perf_counter(), 500, False
@@ -52,7 +54,7 @@ class Around:
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
                 out = MutableHeaders(scope=message)
-                out["x-request-id"] = request_id
+                out[logs.REQUEST_ID] = request_id
                 for name, value in SECURITY.items():
                     out.setdefault(name, value)
             await send(message)
@@ -76,14 +78,13 @@ class Around:
                 scope["method"],
                 scope["path"],
                 status,
-                extra={"fields": _fields(scope, request_id, status, seconds)},
+                extra={"fields": _fields(scope, status, seconds)},
             )
 
 
-def _fields(scope: Scope, request_id: str, status: int, seconds: float) -> dict[str, Any]:
+def _fields(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
     caller = scope.get("state", {}).get("caller")
     return {
-        "request_id": request_id,
         "method": scope["method"],
         "path": scope["path"],
         "status": status,

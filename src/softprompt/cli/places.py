@@ -41,8 +41,9 @@ def settings(data_dir: Path | None, database_url: str | None = None, storage_url
 def begin(process: str, log_file: Path | None, lifeline: int | None, *, quiet: bool) -> Lifeline | None:
     """What a process of the studio does first: logs, and the line to its parent if it has one."""
     from softprompt import logs
+    from softprompt.config import log_level_from_environment
 
-    logs.setup(process, file=log_file, stderr=not quiet)
+    logs.setup(process, file=log_file, stderr=not quiet, level=log_level_from_environment())
     if lifeline is None:
         return None
     from softprompt.supervisor.lifeline import Lifeline

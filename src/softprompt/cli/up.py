@@ -37,6 +37,7 @@ def command(
     in once. Nothing but the data folder is needed; the ports answer on this machine alone unless --host says otherwise.
     """
     from softprompt import logs
+    from softprompt.config import log_level_from_environment
     from softprompt.supervisor.home import make_home
     from softprompt.supervisor.plan import Plan
     from softprompt.supervisor.run import up
@@ -57,5 +58,5 @@ def command(
         vllm=vllm,
     )
     make_home(plan.settings.data_dir)
-    logs.setup("up", file=plan.log_dir / "up.log", stderr=False)
+    logs.setup("up", file=plan.log_dir / "up.log", stderr=False, level=log_level_from_environment())
     up(plan)

@@ -177,22 +177,24 @@ class Queue:
             _to(held.rows, held.job, State.COMPLETED)
             return State.COMPLETED
 
-    def cancel(self, claim: Claim) -> None:
+    def cancel(self, claim: Claim) -> State:
         """The worker has stopped, as the person wanted."""
         with self.unit(claim) as held:
             _to(held.rows, held.job, State.CANCELED)
+            return State.CANCELED
 
     def fail(self, claim: Claim, code: str, message: str, *, retry: bool = False) -> State:
         """The attempt failed. With `retry` there is another one, later, unless it was the last."""
         with self.unit(claim) as held:
             return self._again(held.rows, held.job, {"code": code, "message": message}, retry=retry)
 
-    def release(self, claim: Claim, problem: Problem | None = None, delay: float = 0.0) -> None:
+    def release(self, claim: Claim, problem: Problem | None = None, delay: float = 0.0) -> State:
         """Put the job back; the attempt does not count."""
         with self.unit(claim) as held:
             held.job.attempts -= 1
             held.job.not_before = stored.clock(held.rows.session) + timedelta(seconds=delay)
             _to(held.rows, held.job, State.QUEUED, problem)
+            return State.QUEUED
 
     def survived(self, claim: Claim) -> None:
         """The claim was lost although its worker lives (the database was away): the attempt does not count."""

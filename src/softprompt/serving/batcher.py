@@ -116,6 +116,7 @@ class Batcher:
 
     # --- the thread ---------------------------------------------------------------------------------------------------
     def _run(self) -> None:
+        began = time.monotonic()
         try:
             self.backbone = backbone = self._load(self.model_id)
             desk = Desk(backbone, self.model_id, self._prompts)
@@ -124,6 +125,7 @@ class Batcher:
             log.warning("%s cannot be loaded: %s", self.model_id, error)
             self._give_up(shown(error, f"{self.model_id} cannot be loaded"))
             return
+        log.info("%s was loaded in %.1f s.", self.model_id, time.monotonic() - began)
         while self._more(turns):
             try:
                 self._sweep()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +25,7 @@ class Call:
         came: when it came, by the monotonic clock.
         begun: when the model began with it, by the performance counter.
         cancelled: set by whoever asked when nobody waits any more.
+        context: in which it was asked; what is logged in it belongs to the asker's request.
     """
 
     work: Work
@@ -31,6 +33,7 @@ class Call:
     came: float = field(default_factory=time.monotonic)
     begun: float | None = None
     cancelled: bool = False
+    context: Context = field(default_factory=copy_context)
 
     @property
     def late(self) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from softprompt import logs
 from softprompt.errors import SoftpromptError, Unavailable
 from softprompt.serving import backend
-from softprompt.serving.connections import BROKEN, Connections
+from softprompt.serving.connections import BROKEN, Answer, Connections
 from softprompt.serving.protocol import (
     Done,
     Event,
@@ -51,7 +53,7 @@ class ServingClient:
         """Pieces, then one `Done` or `Failed`. Leaving the iteration early cancels the work."""
         try:
             # Answers take as long as they take; the work itself carries its time limit.
-            async with self._connections.ask("POST", "/generate", dump(work)) as answer:
+            async with self._ask("POST", "/generate", dump(work)) as answer:
                 while (line := await answer.line()) is not None:
                     event = parse_event(line)
                     if not isinstance(event, Piece):
@@ -86,7 +88,7 @@ class ServingClient:
 
     async def _asked(self, method: str, path: str, body: bytes = b"") -> bytes:
         try:
-            async with asyncio.timeout(ASK_SECONDS), self._connections.ask(method, path, body) as answer:
+            async with asyncio.timeout(ASK_SECONDS), self._ask(method, path, body) as answer:
                 content = await answer.read()
         except BROKEN as error:
             raise self._away(error) from error
@@ -94,6 +96,11 @@ class ServingClient:
             event = parse_event(content)
             raise event.error() if isinstance(event, Failed) else SoftpromptError(content.decode("utf-8", "replace"))
         return content
+
+    def _ask(self, method: str, path: str, body: bytes) -> AbstractAsyncContextManager[Answer]:
+        """Under the id of the request that is answered here, so that the logs of both sides speak of the same one."""
+        request_id = logs.bound_fields().get("request_id")
+        return self._connections.ask(method, path, body, {logs.REQUEST_ID: request_id} if request_id else None)
 
     def _away(self, error: Exception) -> Unavailable:
         return Unavailable(

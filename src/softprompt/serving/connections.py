@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -68,8 +68,13 @@ class Connections:
         self._closed = False
 
     @asynccontextmanager
-    async def ask(self, method: str, path: str, body: bytes = b"") -> AsyncIterator[Answer]:
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Answer]:
         """The answer to one request. Who leaves before its end breaks the connection: the host then gives up the work.
+
+        Args:
+            headers: of this request alone.
 
         Raises:
             BROKEN: there is nobody, or the answer breaks off; while the answer is read, too.
@@ -77,8 +82,8 @@ class Connections:
         async with self._turns:
             connection = self._kept() or await self._new()
             try:
-                headers = [*self._headers, ("content-length", str(len(body)))]
-                yield Answer(await connection.ask(method, path, headers, body), connection)
+                whole = [*self._headers, *(headers or {}).items(), ("content-length", str(len(body)))]
+                yield Answer(await connection.ask(method, path, whole, body), connection)
             finally:
                 if connection.again() and not self._closed:
                     self._idle.append(connection)

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -137,7 +138,7 @@ class Host:
         self._readers.shutdown(wait=False)
 
     async def _aside(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, copy_context().run, work, *arguments)
 
     async def _handed_in(self, call: Call) -> Batcher:
         target = call.work.target

@@ -4,6 +4,7 @@ is short. Does not decode.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from softprompt.serving.turns import Limits
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
 
+log = logging.getLogger("softprompt.serving")
 Load = Callable[[str], "Backbone"]
 """Brings a foundation model by its id."""
 
@@ -90,6 +92,7 @@ class Models:
             if batcher.model_id != model_id and batcher.stop(0.0, only_idle=True):
                 batcher.join(10.0)
                 self._prompts.forget(batcher.model_id)
+                log.info("%s was unloaded: its memory is needed for %s.", batcher.model_id, model_id)
 
 
 def weight(backbone: Backbone) -> int:

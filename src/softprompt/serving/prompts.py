@@ -6,6 +6,7 @@ Does not know the artifact store (a callable brings the folder) and does not dec
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -27,6 +28,7 @@ from softprompt.serving.meters import Meters
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
 
+log = logging.getLogger("softprompt.serving")
 AnyReady = TypeVar("AnyReady", Ready, ReadyReadout)
 Fetch = Callable[[str], Path]
 """The local folder of a tuned prompt, by its key."""
@@ -81,6 +83,7 @@ class Prompts:
                 return found
             try:
                 tuned = TunedPrompt.load(self._fetch(key))
+                log.debug("The tuned prompt %s was fetched and opened.", key)
             except SoftpromptError:
                 raise
             except Exception as error:
@@ -106,7 +109,9 @@ class Prompts:
         with self._lock:
             self._ready[model_id, key] = made
             while sum(one.nbytes for one in self._ready.values()) > self._budget and len(self._ready) > 1:
-                self._ready.popitem(last=False)
+                (of, gone), _ = self._ready.popitem(last=False)
+                log.debug("The tuned prompt %s of %s made room for others.", gone, of)
+        log.debug("The tuned prompt %s of %s is ready: %s bytes.", key, model_id, f"{made.nbytes:,}")
         return made, True
 
     def forget(self, model_id: str) -> None:

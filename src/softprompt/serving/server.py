@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from softprompt import logs
 from softprompt.errors import SoftpromptError, Unauthenticated, UsageError
 from softprompt.serving.backend import Backend
 from softprompt.serving.host import Host, HostSettings
@@ -91,7 +92,7 @@ class _Generate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            _check(request, self._secret)
+            _admit(request, self._secret)
             work = parse_work(await _body(request))
         except SoftpromptError as error:
             await _refusal(error)(scope, receive, send)
@@ -115,6 +116,8 @@ async def _send_events(events: AsyncIterator[Event], send: Send) -> None:
     begun = False
     try:
         async for event in events:
+            if isinstance(event, Failed):
+                _note(event)
             await _send_event(event, send, first=not begun)
             begun = True
             if event.kind != "piece":
@@ -157,16 +160,18 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _check(request: Request, secret: str) -> None:
+def _admit(request: Request, secret: str) -> None:
+    """Whoever knows the secret also says to which request of a person's all that is logged from here on belongs."""
     given = request.headers.get("authorization", "")
     if not hmac.compare_digest(given.encode(), f"Bearer {secret}".encode()):
         raise Unauthenticated("This serving host wants its secret: Authorization: Bearer SECRET.")
+    logs.bind(request_id=request.headers.get(logs.REQUEST_ID))
 
 
 def _guarded(endpoint: Callable[[Request], Any], secret: str) -> Callable[[Request], Any]:
     async def checked(request: Request) -> Response:
         try:
-            _check(request, secret)
+            _admit(request, secret)
             response: Response = await endpoint(request)
             return response
         except SoftpromptError as error:
@@ -178,7 +183,16 @@ def _guarded(endpoint: Callable[[Request], Any], secret: str) -> Callable[[Reque
 
 
 def _refusal(error: SoftpromptError) -> Response:
-    return Response(dump(Failed.of(error)), status_code=error.status, media_type="application/x-ndjson")
+    failed = Failed.of(error)
+    _note(failed)
+    return Response(dump(failed), status_code=error.status, media_type="application/x-ndjson")
+
+
+def _note(failed: Failed) -> None:
+    """A line for a request that got no answer; those that got one stand in the log of the web."""
+    level = logging.WARNING if failed.status >= 500 else logging.INFO
+    fields = {"status": failed.status, "code": failed.code}
+    log.log(level, "A request failed: %s", failed.message, extra={"fields": fields})
 
 
 class _Server(uvicorn.Server):
@@ -190,6 +204,7 @@ class _Server(uvicorn.Server):
         config = uvicorn.Config(
             self._made,
             factory=True,
+            log_config=None,  # or its words would go past our log
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -212,6 +227,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             write_note(self._note, self._settings, self._port)
+            log.info("Answers requests at port %d of %s.", self._port, self._settings.host)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         closing = asyncio.ensure_future(self._backend.close())

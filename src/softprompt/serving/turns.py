@@ -221,7 +221,7 @@ class Turns:
         self._end(job.call, done(answer, job), answer.stop_reason)
 
     def _fail(self, call: Call, error: Exception) -> None:
-        told = shown(error, f"a request to {self._name} failed")
+        told = call.context.run(shown, error, f"a request to {self._name} failed")
         self._end(call, Failed.of(told), told.code)
 
 

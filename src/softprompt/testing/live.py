@@ -254,11 +254,15 @@ def _server_class() -> Any:
 
 @contextmanager
 def serving_process(data_dir: Path, *models: str) -> Iterator[None]:
-    """A serving host of its own process for a studio, until the block ends; ask it with `discovery.DiscoveredHost`."""
+    """A serving host of its own process for a studio, until the block ends; ask it with `discovery.DiscoveredHost`.
+
+    Its log is where a studio has it: `logs/serving.log` in the data folder.
+    """
     from softprompt.serving import discovery
 
     wanted = [part for model in models for part in ("--model", model)]
     command = [sys.executable, "-m", "softprompt", "serve", "--data-dir", str(data_dir), *wanted]
+    command += ["--quiet", "--log-file", str(data_dir / "logs" / "serving.log")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         ready = lambda: process.poll() is not None or discovery.read(data_dir) is not None  # noqa: E731

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -33,6 +34,22 @@ CARRY = 5.0
 """Seconds that the last checkpoint may take to the store."""
 STORE_DELAY = 10.0
 """Seconds until a job is tried again whose files cannot be reached."""
+UNWRITTEN = "unwritten"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended.
+
+    Attributes:
+        state: of the job now; "lost" if it is not this worker's any more, `UNWRITTEN` if nobody could be told.
+        cause: the code of what went wrong, or how the work was told to stop.
+        message: what went wrong.
+    """
+
+    state: str
+    cause: str = ""
+    message: str = ""
 
 
 class _Over(Exception):
@@ -66,40 +83,37 @@ class Attempt:
     _running: bool = False
     _journal: Journal = field(init=False)
 
-    def run(self) -> None:
+    def run(self) -> Ending:
         """Do the job and write how it ended; if the claim is lost, drop it."""
         self._journal = Journal(self.queue, self.claim)
         try:
-            self._run()
+            return self._run()
         except LeaseLost as error:
-            log.warning("%s", error)
             self._silence()
             self._insist(lambda: self.queue.survived(self.claim))
+            return Ending("lost", error.code, str(error))
 
-    def _run(self) -> None:
+    def _run(self) -> Ending:
         try:
             prepared = self._meanwhile(lambda: self.preparer.prepare(self.claim), ("cancel", "pause"))
         except _Over:
-            self._stopped()
-            return
+            return self._stopped()
         except SoftpromptError as error:
-            self._failed_with(error)
-            return
+            return self._failed_with(error)
         if prepared.resumed:
             self._journal.note(f"goes on from the checkpoint after update {prepared.resumed}")
         last = self._worked(prepared)
         while not self._journal.flush(at_once=True) and not self.stopping.wait(PATIENCE):
             self._obey()
         if last["kind"] == "done":
-            self._done(prepared, last["result"])
-        elif self._wish in ("cancel", "pause"):
-            self._stopped()
-        elif self._hung:
-            self._end_with("run_hung", self._hung, retry=True)
-        elif last["kind"] == "failed":
-            self._end_with(last["code"], prepared.in_words(last["message"]), retry=last["retry"])
-        else:
-            self._end_with("worker_died", last.get("message", "The run stopped by itself."), retry=True)
+            return self._done(prepared, last["result"])
+        if self._wish in ("cancel", "pause"):
+            return self._stopped()
+        if self._hung:
+            return self._end_with("run_hung", self._hung, retry=True)
+        if last["kind"] == "failed":
+            return self._end_with(last["code"], prepared.in_words(last["message"]), retry=last["retry"])
+        return self._end_with("worker_died", last.get("message", "The run stopped by itself."), retry=True)
 
     def _worked(self, prepared: Prepared) -> Message:
         """Let the runner do the task; its last message."""
@@ -182,7 +196,7 @@ class Attempt:
         return side.result()
 
     # --- the end ------------------------------------------------------------------------------------------------------
-    def _done(self, prepared: Prepared, result: dict[str, Any]) -> None:
+    def _done(self, prepared: Prepared, result: dict[str, Any]) -> Ending:
         stored: Stored | None = None
         try:
             if isinstance(prepared.task, TuneTask):
@@ -194,34 +208,36 @@ class Attempt:
             else:
                 state = self._insist(lambda: self.finisher.evaluated(self.claim, result))
         except _Over:
-            self._stopped()
-            return
+            return self._stopped()
         except SoftpromptError as error:
             if isinstance(error, LeaseLost):
                 raise
-            self._failed_with(error)
-            return
+            return self._failed_with(error)
         if state is not None:
             self._clean(stored if state == State.COMPLETED else None)
+        return Ending(state or UNWRITTEN)
 
-    def _stopped(self) -> None:
+    def _stopped(self) -> Ending:
         """As the person or the worker wanted."""
         if self._wish == "cancel":
-            self._insist(lambda: self.queue.cancel(self.claim))
+            state = self._insist(lambda: self.queue.cancel(self.claim))
             self._clean(None)
         else:
-            self._insist(lambda: self.queue.release(self.claim))
+            state = self._insist(lambda: self.queue.release(self.claim))
+        return Ending(state or UNWRITTEN, str(self._wish))
 
-    def _failed_with(self, error: SoftpromptError) -> None:
+    def _failed_with(self, error: SoftpromptError) -> Ending:
         if isinstance(error, Unavailable):
             problem = {"code": error.code, "message": str(error)}
-            self._insist(lambda: self.queue.release(self.claim, problem, STORE_DELAY))
-        else:
-            self._end_with(error.code, str(error), retry=isinstance(error, StorageFull))
+            state = self._insist(lambda: self.queue.release(self.claim, problem, STORE_DELAY))
+            return Ending(state or UNWRITTEN, error.code, str(error))
+        return self._end_with(error.code, str(error), retry=isinstance(error, StorageFull))
 
-    def _end_with(self, code: str, message: str, *, retry: bool) -> None:
-        if self._insist(lambda: self.queue.fail(self.claim, code, message, retry=retry)) == State.FAILED:
+    def _end_with(self, code: str, message: str, *, retry: bool) -> Ending:
+        state = self._insist(lambda: self.queue.fail(self.claim, code, message, retry=retry))
+        if state == State.FAILED:
             self._clean(None)
+        return Ending(state or UNWRITTEN, code, message)
 
     def _insist(self, write: Callable[[], T]) -> T | None:
         """Write, however long the database is away; given up only when the worker has to end."""
@@ -259,7 +275,7 @@ class _Side(Generic[T]):
         self._work = work
         self._result: T | None = None
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(self._run,), daemon=True).start()
 
     def _run(self) -> None:
         try:

@@ -1,7 +1,8 @@
 """The child of a worker: reads tasks from standard input, works, tells on standard output, one JSON object a line.
 
 Ends when its input ends: then the worker is dead. What a task means stands in `child_work`. While a task has nothing to
-say, a second thread says whether it comes further; so the worker can tell long work from work that hangs.
+say, a second thread says whether it comes further; so the worker can tell long work from work that hangs. What it logs
+goes to the worker, who writes it down under the id of the run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import json
+import logging
 import math
 import os
 import queue
@@ -16,13 +18,16 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, BinaryIO
 
+from softprompt import logs
+from softprompt.config import log_level_from_environment
 from softprompt.errors import OutOfMemory, SoftpromptError
-from softprompt.worker.runner import ALIVE, READY, Message, Stop
+from softprompt.worker.runner import ALIVE, LOGGED, READY, Message, Stop
+
+log = logging.getLogger("softprompt.worker.child")
 
 
 class Stopped(Exception):
@@ -113,11 +118,17 @@ def main() -> None:
             out.write(line + "\n")
             out.flush()
 
+    def relay(line: str) -> None:
+        tell({"kind": LOGGED, "line": line})
+
+    logs.setup(stderr=False, relay=relay, level=log_level_from_environment())
     Pulse(tell)
     desk = _desk(control, tell)
     tell({"kind": READY})
     while True:
-        tell(attempt(desk, control.next()))
+        message = control.next()
+        with logs.bound(**message["about"]):
+            tell(attempt(desk, message))
 
 
 def _desk(control: Control, tell: Callable[[Message], None]) -> Any:
@@ -153,11 +164,11 @@ def attempt(desk: Any, message: Message) -> Message:
             desk.forget()
         return _failed(error)
     except OSError as error:
-        traceback.print_exc()
+        log.exception("The task broke off.")
         words = f"{type(error).__name__}: {error}"
         return {"kind": "failed", "code": "storage_full" if _full(error) else "error", "message": words, "retry": True}
     except Exception as error:  # a mistake of ours: it is told, and the child goes on
-        traceback.print_exc()
+        log.exception("The task broke off.")
         words = f"{type(error).__name__}: {error}. This is a mistake in Softprompt; the worker's log has the details."
         return {"kind": "failed", "code": "error", "message": words, "retry": False}
 

@@ -17,7 +17,8 @@ import time
 from dataclasses import asdict
 from typing import IO
 
-from softprompt.worker.runner import ALIVE, KINDS, READY, Message, Stop, Task
+from softprompt import logs
+from softprompt.worker.runner import ALIVE, KINDS, LOGGED, READY, Message, Stop, Task
 
 TRACE = 0.5
 """Seconds that a child has to write where it stands."""
@@ -53,7 +54,7 @@ class LocalRunner:
         self.warm()
         assert self._child is not None
         self._child.heard = time.monotonic()
-        self._child.send({"kind": KINDS[type(task)], "task": asdict(task)})
+        self._child.send({"kind": KINDS[type(task)], "task": asdict(task), "about": logs.bound_fields()})
 
     def messages(self, seconds: float) -> list[Message]:
         return [] if self._child is None else self._child.messages(seconds)
@@ -149,6 +150,8 @@ class _Child:
         self.heard = time.monotonic()
         if message["kind"] == READY:
             self.ready.set()
+        elif message["kind"] == LOGGED:
+            logs.relayed(message["line"])
         elif message["kind"] != ALIVE:
             self._told.put(message)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from softprompt import logs
 from softprompt.config import StudioSettings
 from softprompt.errors import SoftpromptError, StorageFull, Unavailable
 from softprompt.jobs import workers
@@ -26,13 +27,15 @@ from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.storage.rows import Rows
 from softprompt.storage.types import new_id
-from softprompt.worker.attempt import Attempt
+from softprompt.worker.attempt import UNWRITTEN, Attempt, Ending
 from softprompt.worker.finish import Finisher
 from softprompt.worker.local import LocalRunner
 from softprompt.worker.prepare import Preparer
 from softprompt.worker.runner import Runner
 
 log = logging.getLogger(__name__)
+_NAMES = {"tune": "run_id", "evaluate": "evaluation_id", "measure": "measurement_id"}
+"""What the id of a job's subject is called in the log."""
 PULSE = 10.0
 """Seconds between two signs of life. Each is a commit, after which web processes read again what they remembered."""
 
@@ -130,7 +133,6 @@ class _Worker:
             return None
 
     def _do(self, claim: Claim) -> None:
-        log.info("Job %s: %s %s, attempt %d.", claim.job_id, claim.kind, claim.subject_id, claim.attempt)
         self._job_id, self._pulsed = claim.job_id, float("-inf")
         attempt = Attempt(
             self.queue,
@@ -142,20 +144,26 @@ class _Worker:
             pulse=self._pulse,
             patience=self.settings.studio.limits.silent_seconds,
         )
-        try:
-            attempt.run()
-        except Exception as error:  # a mistake of ours must not end the worker
-            log.exception("Job %s broke off.", claim.job_id)
-            self.runner.close()
-            self._broke_off(claim, error)
+        began = time.monotonic()
+        with logs.bound(**{_NAMES[claim.kind]: claim.subject_id}, job_id=claim.job_id, attempt=claim.attempt):
+            log.info("Claimed: %s, attempt %d.", claim.kind, claim.attempt)
+            try:
+                ending = attempt.run()
+            except Exception as error:  # a mistake of ours must not end the worker
+                log.exception("Job %s broke off.", claim.job_id)
+                self.runner.close()
+                ending = self._broke_off(claim, error)
+            _note(claim, ending, time.monotonic() - began)
         self.runner.warm()
         self._job_id, self._pulsed = None, float("-inf")
 
-    def _broke_off(self, claim: Claim, error: Exception) -> None:
+    def _broke_off(self, claim: Claim, error: Exception) -> Ending:
         """Put a job back that could not even fail properly; if that cannot be written, its lease runs out."""
         words = f"{type(error).__name__}: {error}. This is a mistake in Softprompt; the worker's log has the details."
+        state: str = UNWRITTEN
         with suppress(SoftpromptError):
-            self.queue.fail(claim, "error", words, retry=True)
+            state = self.queue.fail(claim, "error", words, retry=True)
+        return Ending(state, "error", words)
 
     def _pulse(self) -> None:
         """Signs of life, and jobs of workers that give none any more."""
@@ -191,6 +199,20 @@ class _Worker:
     def _lost(self, error: Exception) -> None:
         log.warning("%s", error)
         self._away = time.monotonic()
+
+
+def _note(claim: Claim, ending: Ending, seconds: float) -> None:
+    """The last line about an attempt."""
+    why = f" ({ending.message or ending.cause})" if ending.cause else ""
+    log.log(
+        logging.WARNING if ending.message else logging.INFO,
+        "Ended: %s, %s after %.1f s%s.",
+        claim.kind,
+        ending.state,
+        seconds,
+        why,
+        extra={"fields": {"state": ending.state, "cause": ending.cause or None, "seconds": round(seconds, 1)}},
+    )
 
 
 @contextmanager

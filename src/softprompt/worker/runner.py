@@ -19,8 +19,9 @@ event: {"event": a record of `engine.events`, or {"event": "Method", "name"}}
 done: {"result": {…}}, see `child_work`; stopped: as `stop` wanted
 failed: {"code", "message", "retry"}; died: {"message"}: no word any more, for whatever reason
 """
-ALIVE, READY = "alive", "ready"
-"""Kinds that are between a child and its runner alone: it comes further; it has loaded its libraries."""
+ALIVE, READY, LOGGED = "alive", "ready", "logged"
+"""Kinds that are between a child and its runner alone: it comes further; it has loaded its libraries; a line of its
+log, under "line"."""
 LAST = frozenset({"done", "stopped", "failed", "died"})
 """Kinds behind which nothing follows."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from openai import AsyncOpenAI, OpenAI
+from openai import APIStatusError, AsyncOpenAI, OpenAI
 
 from softprompt.data.template import Template
 from softprompt.engine.artifact import TunedPrompt, base_of
@@ -183,3 +184,16 @@ def test_our_own_interface_says_the_same(served: LiveStudio, client: OpenAI) -> 
     assert counted["virtual_tokens"] == 4
     assert counted["count"] == len(counted["tokens"])
     assert counted["count"] > len("It hums.")
+
+
+def test_the_log_of_the_host_knows_the_request_that_failed(client: OpenAI, served: LiveStudio) -> None:
+    asked: Any = {"model": "text", "prompt": "x" * 3000, "extra_headers": {"x-request-id": "too-long-17"}}
+    with pytest.raises(APIStatusError, match="do not fit into the 2048"):
+        client.completions.create(**asked)
+    lines = [json.loads(line) for line in (served.data_dir / "logs" / "serving.log").read_text("utf-8").splitlines()]
+    (failed,) = [line for line in lines if line.get("request_id") == "too-long-17"]
+    assert (failed["process"], failed["code"], failed["status"]) == ("serving", "invalid_parameter", 400)
+    assert "do not fit into the 2048" in failed["message"]
+    told = [line["message"] for line in lines]
+    assert any(words.startswith("Answers requests at port") for words in told)
+    assert any(" was loaded in " in words for words in told)

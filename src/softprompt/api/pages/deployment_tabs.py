@@ -11,6 +11,7 @@ import httpx
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from softprompt import logs
 from softprompt.api import inference
 from softprompt.api.context import caller_of, studio_of, unit_of
 from softprompt.api.pages.deployment_views import shown_of, wires
@@ -142,6 +143,7 @@ async def _sent(request: Request, deployment_id: str, wire: str, body: str) -> A
     except ValueError as error:
         return Asked(body=body, reply=f"This is no JSON: {error}.", status=400)
     headers = {"content-type": "application/json", "x-csrf-token": caller_of(request).csrf or ""}
+    headers[logs.REQUEST_ID] = request.state.request_id
     headers |= {name: request.headers[name] for name in ("cookie", "authorization") if name in request.headers}
     began = time.perf_counter()
     transport = httpx.ASGITransport(app=request.app)
