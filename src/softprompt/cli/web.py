@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +43,7 @@ def command(
     line = begin(process, log_file, lifeline, quiet=quiet)
     from softprompt.supervisor import certificate, sockets
     from softprompt.supervisor.home import make_home
+    from softprompt.supervisor.plan import plain_warning
     from softprompt.supervisor.web import Listeners, serve
 
     studio = settings(data_dir, database_url, storage_url)
@@ -55,5 +57,7 @@ def command(
         tls = socket.socket(fileno=tls_fd)
     elif tls_port is not None:
         tls = sockets.listen(host, tls_port, "--tls-port")
+    if warning := plain_warning(host, sockets.port_of(plain), trust_proxy=trust_proxy):
+        logging.getLogger("softprompt.web").warning(warning.removeprefix("Warning: "))
     listeners = Listeners(plain=plain, tls=tls, cert=cert.cert if cert else None, key=cert.key if cert else None)
     serve(studio, listeners, trust_proxy=trust_proxy, lifeline=line)

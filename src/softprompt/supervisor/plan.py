@@ -51,13 +51,19 @@ class Plan:
         return self.settings.data_dir / "logs"
 
     @property
-    def open_to_others(self) -> bool:
-        return self.host not in LOCAL
-
-    @property
     def shown_host(self) -> str:
         """What stands in addresses that people open on this machine."""
         return {"0.0.0.0": "localhost", "::": "localhost", "::1": "[::1]"}.get(self.host, self.host)
+
+
+def plain_warning(host: str, port: int, *, trust_proxy: bool) -> str:
+    """What has to be said where others can reach the plain port; nothing if they cannot, or a proxy is in front."""
+    if host in LOCAL or trust_proxy:
+        return ""
+    return (
+        f"Warning: on {host} others can reach port {port}, where keys and passwords travel unencrypted. Give them the "
+        "TLS address only (--tls-port), or put a proxy with TLS in front (--trust-proxy)."
+    )
 
 
 @dataclass(frozen=True, slots=True)

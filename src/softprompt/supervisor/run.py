@@ -25,7 +25,7 @@ from softprompt.supervisor import certificate, first_start, home, sockets
 from softprompt.supervisor.certificate import Certificate
 from softprompt.supervisor.chores import Chores
 from softprompt.supervisor.lifeline import GRACE
-from softprompt.supervisor.plan import Plan, parts
+from softprompt.supervisor.plan import Plan, parts, plain_warning
 from softprompt.supervisor.process import Kept, State
 from softprompt.supervisor.pull import SAMPLE_MODEL, Pull
 from softprompt.supervisor.view import Addresses, Lines, Screen, Snapshot, View, greeting
@@ -139,11 +139,7 @@ class Studio:
         found = []
         if self.cert.made:
             found.append(f"A certificate was made for TLS; clients that check it need {self.cert.cert}.")
-        if self.plan.open_to_others and not self.plan.trust_proxy:
-            found.append(
-                f"Warning: on {self.plan.host} others can reach port {self.ports[0]}, where keys and passwords travel "
-                "unencrypted. Give them the TLS address only, or put a proxy with TLS in front (--trust-proxy)."
-            )
+        found.append(plain_warning(self.plan.host, self.ports[0], trust_proxy=self.plan.trust_proxy))
         return found
 
     # --- going on -----------------------------------------------------------------------------------------------------
