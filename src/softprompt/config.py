@@ -38,6 +38,7 @@ class Limits:
     rows: int = 1_000_000
     """Of a dataset."""
     prompt_chars: int = 200_000
+    """Of each text, or each whole chat, that a model is asked; a request may hold several."""
     requests_per_minute: int = 6_000
     """Of one API key or one browser session."""
     concurrent_runs: int = 4

@@ -108,6 +108,11 @@ def studio_of(request: Request) -> Studio:
     return found
 
 
+def address_of(request: Request) -> str:
+    """Of the client; behind a proxy that is trusted, the one that the proxy names."""
+    return request.client.host if request.client else "nobody"
+
+
 def caller_of(request: Request) -> Caller:
     """Who was found by `auth.authorize`."""
     caller = getattr(request.state, "caller", None)

@@ -36,7 +36,7 @@ def readyz(request: Request) -> JSONResponse:
     try:
         studio.office.store.probe()
         parts["storage"] = "ok"
-    except SoftpromptError as error:
+    except (SoftpromptError, OSError) as error:  # this machine's cache may be what is broken
         parts["storage"] = str(error)
     ready = all(state == "ok" for state in parts.values())
     return JSONResponse({"ready": ready, **parts}, 200 if ready else 503)

@@ -32,7 +32,7 @@ LIMITS: dict[str, tuple[str, str]] = {
     "body_bytes": ("Largest request", "Of a request that is no upload."),
     "upload_bytes": ("Largest upload", "Of a file with labelled examples or a tuned prompt."),
     "rows": ("Rows of a dataset", "A longer one is refused."),
-    "prompt_chars": ("Characters asked at once", "Of the input of one request to a model."),
+    "prompt_chars": ("Characters asked at once", "Of each text, or each whole chat, that a model is asked."),
     "requests_per_minute": ("Requests a minute", "Of one API key or one browser, at one web process."),
     "concurrent_runs": ("Runs at once in a project", "Further ones wait, so that every project gets its turn."),
     "silent_seconds": (

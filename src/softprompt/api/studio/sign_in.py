@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from softprompt.api.auth import COOKIE
-from softprompt.api.context import caller_of, studio_of, unit_of
+from softprompt.api.context import address_of, caller_of, studio_of, unit_of
 from softprompt.api.studio.shapes import Body, new_router
 from softprompt.api.studio.users import Password, UserShown, show_user
 from softprompt.errors import Forbidden, Unauthenticated
@@ -145,5 +145,4 @@ def set_cookie(request: Request, answer: Response, signed: SignedIn) -> None:
 
 def slow_down(request: Request) -> None:
     """Count a try to sign in from this address."""
-    host = request.client.host if request.client else "nobody"
-    studio_of(request).limiter.take(f"sign-in {host}", TRIES)
+    studio_of(request).limiter.take(f"sign-in {address_of(request)}", TRIES)

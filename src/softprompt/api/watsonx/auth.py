@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.auth import make_token
-from softprompt.api.context import Mode, Studio, studio_of
+from softprompt.api.context import Mode, Studio, address_of, studio_of
 from softprompt.api.watsonx.shared import Body
 from softprompt.errors import Forbidden, Unauthenticated, UsageError
 from softprompt.studio import people
@@ -22,7 +22,10 @@ router = APIRouter(tags=["watsonx: sign in"])
 VERSION = "5.1.3"
 """From 5.2 on the client calls prompt tuning deprecated."""
 GRANT = "urn:ibm:params:oauth:grant-type:apikey"
-_PASSWORDS_A_MINUTE = 30
+_FOR_ONE_NAME = 30
+"""Passwords a minute."""
+_FROM_ONE_ADDRESS = 120
+"""The same for whatever names. A whole team may sit behind one address; but a hash is slow on purpose."""
 
 
 class SignIn(Body):
@@ -46,8 +49,9 @@ def authorize(request: Request, body: SignIn) -> dict[str, str]:
     if body.api_key:
         user_id, key_id = _user_of_key(studio, body.api_key, body.username)
     elif body.password:
-        # A guess takes as long as a hit, and nobody gets more than a few a minute for one name.
-        studio.limiter.take(f"password of {body.username}", _PASSWORDS_A_MINUTE)
+        # A guess takes as long as a hit, and nobody gets more than a few a minute.
+        studio.limiter.take(f"passwords from {address_of(request)}", _FROM_ONE_ADDRESS)
+        studio.limiter.take(f"password of {body.username}", _FOR_ONE_NAME)
         user_id, key_id = _user_of_password(studio, body.username, body.password), None
     else:
         raise UsageError("api_key or password: neither is given. Credentials(url=…, username=…, api_key=…) sends one.")
