@@ -128,9 +128,13 @@ class Rows:
         self.session.flush()
         return row
 
-    def lock(self, row: Base) -> None:
-        """Read the row again and hold it until the unit ends (SQLite holds the whole database anyway)."""
-        self.session.refresh(row, with_for_update=True)
+    def lock(self, row: Base, *, shared: bool = False) -> None:
+        """Read the row again and hold it until the unit ends (SQLite holds the whole database anyway).
+
+        Args:
+            shared: several units may hold it so, and none may lock or change it meanwhile.
+        """
+        self.session.refresh(row, with_for_update={"read": shared})
 
     def flush(self) -> None:
         self.session.flush()

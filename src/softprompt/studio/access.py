@@ -85,6 +85,15 @@ class Unit:
         self.require(row, need)
         return row
 
+    def hold(self, row: T) -> T:
+        """The row as it is now, which nobody deletes until this unit ends; `NotFound` if somebody just has."""
+        found = self.rows.get(type(row), getattr(row, "id", None))
+        if found is not None:
+            self.rows.lock(found, shared=True)
+        if found is None or getattr(found, "deleted_at", None) is not None:
+            raise NotFound(f"There is no {called(type(row))} {getattr(row, 'name', '')!r} here: it was just deleted.")
+        return found
+
     def require(self, row: Base, need: Role | None = None) -> None:
         """Refuse unless the actor's role where `row` belongs is at least the needed one."""
         wanted = need or self.need

@@ -22,7 +22,6 @@ from softprompt.errors import (
     DatasetInvalid,
     DatasetUnreadable,
     Forbidden,
-    InUse,
     NotFound,
     ParameterInvalid,
     TooLarge,
@@ -33,9 +32,10 @@ from softprompt.storage import datasets as queries
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.datasets import Listed, Use
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import Dataset, Evaluation, Project, TuningRun
+from softprompt.storage.tables import Dataset, Project
 from softprompt.studio.access import Unit, check_revision
 from softprompt.studio.datasets_index import RowIndex, build, open_index
+from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text, free_name
 from softprompt.studio.secrets import digest, new_secret
 
@@ -255,19 +255,13 @@ def delete(unit: Unit, dataset_id: str, revision: int | None = None) -> None:
     """Refused while a run or an evaluation that is not over needs it."""
     dataset = unit.get(Dataset, dataset_id)
     check_revision(dataset, revision)
-    waiting: dict[str, Any] = {"project_id": dataset.project_id, "state": ["queued", "running"]}
-    for run in unit.rows.all(TuningRun, **waiting):
-        if dataset.id in (run.dataset_id, run.test_dataset_id, run.validation.get("dataset_id")):
-            raise InUse(f"{dataset.name!r} cannot be deleted: run {run.name!r} is {run.state}. Cancel it first.")
-    evaluation = unit.rows.first(Evaluation, dataset_id=dataset.id, **waiting)
-    if evaluation:
-        raise InUse(f"{dataset.name!r} cannot be deleted: evaluation {evaluation.name!r} is {evaluation.state}.")
+    refuse_if_used(unit, dataset)
     unit.delete(dataset)
 
 
 def usable(unit: Unit, dataset_id: str, field: str, *, need: Any = None) -> Dataset:
     """A dataset that a run can be given; else every reason why not, with lines."""
-    dataset = unit.get(Dataset, dataset_id, need=need)
+    dataset = unit.hold(unit.get(Dataset, dataset_id, need=need))
     if dataset.state == "uploading":
         raise WrongState(f"{field}: dataset {dataset.name!r} has no file yet. Upload it first.")
     if dataset.state != "ready":

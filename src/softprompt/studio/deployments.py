@@ -53,10 +53,11 @@ def create(
     A tuned prompt of a project is promoted when it is deployed to a space.
     """
     unit.require(container)
+    container = unit.hold(container)
     if sum(x is not None for x in (prompt_id, session_id)) > 1 or not (prompt_id or session_id or model_id):
         raise ParameterInvalid("Name one thing to deploy: a tuned prompt, a prompt session or a foundation model.")
-    prompt = unit.get(TunedPrompt, prompt_id, need="viewer") if prompt_id else None
-    session = unit.get(PromptSession, session_id, need="viewer") if session_id else None
+    prompt = unit.hold(unit.get(TunedPrompt, prompt_id, need="viewer")) if prompt_id else None
+    session = unit.hold(unit.get(PromptSession, session_id, need="viewer")) if session_id else None
     if prompt and isinstance(container, Space) and prompt.space_id != container.id:
         prompt = promote_prompt(unit, prompt.id, container.id)
     base = prompt.model_id if prompt else model_id or (session.model_id if session else None)
@@ -158,7 +159,7 @@ def update(
 
 def _swapped(unit: Unit, deployment: Deployment, prompt_id: str) -> dict[str, Any]:
     """Columns that let another tuned prompt answer; what answered until now goes into the log, for the way back."""
-    prompt = unit.get(TunedPrompt, prompt_id, need="viewer")
+    prompt = unit.hold(unit.get(TunedPrompt, prompt_id, need="viewer"))
     if deployment.space_id and prompt.space_id != deployment.space_id:
         prompt = promote_prompt(unit, prompt.id, deployment.space_id)
     before = unit.rows.get(TunedPrompt, deployment.tuned_prompt_id or "", deleted=True)

@@ -47,7 +47,7 @@ def start(
     model = foundation_models.find(unit.rows, model_id).id
     for method in methods:
         if looks_like_id(method):
-            _check_prompt(unit.get(TunedPrompt, method, need="viewer"), model)
+            _check_prompt(unit.hold(unit.get(TunedPrompt, method, need="viewer")), model)
         elif not _PLAIN.match(method):
             raise ParameterInvalid(f"methods: {method!r} is neither K-shot, zero-shot, baseline nor a prompt's id.")
     if settings.get("examples_dataset_id"):

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.errors import InUse, ParameterInvalid
+from softprompt.errors import ParameterInvalid
 from softprompt.jobs.states import State
 from softprompt.params import LABEL_TASKS
 from softprompt.storage import experiments as queries
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Project, TuningExperiment, TuningRun
 from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
 
@@ -134,7 +135,5 @@ def delete(unit: Unit, experiment_id: str, revision: int | None = None) -> None:
     """With its runs; refused while one of them is not over. Tuned prompts stay."""
     experiment = unit.get(TuningExperiment, experiment_id)
     check_revision(experiment, revision)
-    busy = unit.rows.first(TuningRun, experiment_id=experiment.id, state=["queued", "running"])
-    if busy:
-        raise InUse(f"{experiment.name!r} cannot be deleted: run {busy.name!r} is {busy.state}. Cancel it first.")
+    refuse_if_used(unit, experiment)
     unit.delete(experiment, unit.rows.all(TuningRun, experiment_id=experiment.id))

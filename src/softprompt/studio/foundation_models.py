@@ -14,6 +14,7 @@ from softprompt.errors import ModelUnknown, ModelUnsupported, NameTaken, UsageEr
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import FoundationModel
 from softprompt.studio.access import Unit
+from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import clean_name
 
 
@@ -109,6 +110,7 @@ def remove(unit: Unit, model_id: str) -> None:
     row = unit.rows.first(FoundationModel, model_id=model_id)
     if row is None:
         raise ModelUnknown(f"No foundation model {model_id!r} was added here.")
+    refuse_if_used(unit, row)
     unit.log("delete", row, name=model_id)
     unit.rows.remove(FoundationModel, id=row.id)
 

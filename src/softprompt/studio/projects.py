@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from softprompt.errors import InUse
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import Project, TuningRun
+from softprompt.storage.tables import Project
 from softprompt.studio import containers, trash
 from softprompt.studio.access import Unit
+from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
 SANDBOX = "Sandbox"
@@ -67,9 +68,8 @@ def update(
 def delete(unit: Unit, project_id: str) -> None:
     """Hide the project and all that is in it; refused while something in it works or answers."""
     project = unit.get(Project, project_id)
-    running = unit.rows.first(TuningRun, project_id=project.id, state=["queued", "running"])
-    if running:
-        raise InUse(f"{project.name!r} cannot be deleted: run {running.name!r} is {running.state}. Cancel it first.")
-    containers.check_nothing_serves(unit, project)
+    if project.sandbox:
+        raise InUse(f"{project.name!r} cannot be deleted: it is where everything goes that names no project.")
+    refuse_if_used(unit, project)
     inside = (row for table in trash.INSIDE[Project] for row in unit.rows.all(table, project_id=project.id))
     unit.delete(project, inside)

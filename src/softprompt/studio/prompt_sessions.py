@@ -8,8 +8,9 @@ from typing import Any
 
 from softprompt.errors import InUse, ParameterInvalid
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import Deployment, Project, PromptSession, Space
+from softprompt.storage.tables import Project, PromptSession, Space
 from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import clean_name, clean_tags, clean_text
 
 MODES = ("structured", "freeform", "chat", "detached")
@@ -88,9 +89,7 @@ def lock(unit: Unit, session_id: str, locked: bool) -> PromptSession:
 def delete(unit: Unit, session_id: str, revision: int | None = None) -> None:
     session = unit.get(PromptSession, session_id)
     check_revision(session, revision)
-    serving = unit.rows.first(Deployment, prompt_session_id=session.id)
-    if serving:
-        raise InUse(f"{session.name!r} cannot be deleted: deployment {serving.name!r} serves it. Delete that first.")
+    refuse_if_used(unit, session)
     unit.delete(session)
 
 

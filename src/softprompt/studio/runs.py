@@ -244,6 +244,7 @@ def _check_start(unit: Unit, project: Project, plan: Plan, config: TuneConfig) -
     found = unit.rows.get(TunedPrompt, config.init_prompt)
     if found is None or found.project_id != project.id:
         raise ParameterInvalid(f"init_prompt: {config.init_prompt[:60]!r} is no tuned prompt of this project.")
+    unit.hold(found)
     model = foundation_models.find(unit.rows, plan.model_id).id
     if found.model_id != model:
         raise ParameterInvalid(f"init_prompt: {found.name!r} was tuned for {found.model_id}, this run is for {model}.")

@@ -10,6 +10,7 @@ from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Space
 from softprompt.studio import containers, trash
 from softprompt.studio.access import Unit
+from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
 Stage = Literal["development", "testing", "production"]
@@ -77,7 +78,7 @@ def update(
 def delete(unit: Unit, space_id: str) -> None:
     """Hide the space; refused while a deployment stands in it."""
     space = unit.get(Space, space_id)
-    containers.check_nothing_serves(unit, space)
+    refuse_if_used(unit, space)
     inside = (row for table in trash.INSIDE[Space] for row in unit.rows.all(table, space_id=space.id))
     unit.delete(space, inside)
 

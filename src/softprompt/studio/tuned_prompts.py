@@ -8,11 +8,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import InUse, NotFound, ParameterInvalid
+from softprompt.errors import NotFound, ParameterInvalid
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import Deployment, Project, Space, TunedPrompt, TuningRun
+from softprompt.storage.tables import Project, Space, TunedPrompt, TuningRun
 from softprompt.storage.types import new_id
 from softprompt.studio.access import Role, Unit, check_revision
+from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import changes, clean_name, clean_text
 
 PEFT_FILES = ("adapter_config.json", "adapter_model.safetensors", "README.md")
@@ -60,9 +61,11 @@ def get(unit: Unit, prompt_id: str) -> TunedPrompt:
     return unit.get(TunedPrompt, prompt_id)
 
 
-def find(unit: Unit, id_or_name: str, *, need: Role | None = None) -> TunedPrompt:
-    """By id, or the newest visible one of a name."""
-    for prompt in unit.rows.all(TunedPrompt, name=id_or_name, sort="-created_at"):
+def find(unit: Unit, id_or_name: str, *, project_id: str | None = None, need: Role | None = None) -> TunedPrompt:
+    """By id, or the newest visible one of a name: of the project if one is named; copies in spaces come last."""
+    named = unit.rows.all(TunedPrompt, name=id_or_name, sort="-created_at")
+    named.sort(key=lambda prompt: (bool(project_id) and prompt.project_id != project_id, prompt.space_id is not None))
+    for prompt in named:
         if unit.role_in(prompt):
             unit.require(prompt, need)
             return prompt
@@ -94,8 +97,8 @@ def update(
 
 def promote(unit: Unit, prompt_id: str, space_id: str, *, description: str | None = None) -> TunedPrompt:
     """A copy of the row in a space; the files are shared. Promoted twice, it is there once."""
-    prompt = unit.get(TunedPrompt, prompt_id, need="viewer")
-    space = unit.get(Space, space_id)
+    prompt = unit.hold(unit.get(TunedPrompt, prompt_id, need="viewer"))
+    space = unit.hold(unit.get(Space, space_id))
     if prompt.space_id == space.id:
         raise ParameterInvalid(f"{prompt.name!r} is in space {space.name!r} already.")
     there = unit.rows.first(TunedPrompt, source_id=prompt.id, space_id=space.id)
@@ -111,12 +114,10 @@ def promote(unit: Unit, prompt_id: str, space_id: str, *, description: str | Non
 
 
 def delete(unit: Unit, prompt_id: str, revision: int | None = None) -> None:
-    """Refused while a deployment serves it. Files go when the last row that shares them is purged."""
+    """Refused while something needs it. Files go when the last row that shares them is purged."""
     prompt = unit.get(TunedPrompt, prompt_id)
     check_revision(prompt, revision)
-    serving = unit.rows.first(Deployment, tuned_prompt_id=prompt.id)
-    if serving:
-        raise InUse(f"{prompt.name!r} cannot be deleted: deployment {serving.name!r} serves it. Delete that first.")
+    refuse_if_used(unit, prompt)
     unit.delete(prompt)
 
 

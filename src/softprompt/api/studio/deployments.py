@@ -30,7 +30,7 @@ from softprompt.api.studio.shapes import (
     show_noun,
 )
 from softprompt.storage.tables import Deployment, TunedPrompt
-from softprompt.studio import deployments, tuned_prompts
+from softprompt.studio import deployments, projects, tuned_prompts
 from softprompt.studio.access import Unit
 
 router = new_router("deployments")
@@ -125,8 +125,8 @@ def create_deployment(request: Request, body: NewDeployment) -> JSONResponse:
     """
 
     def make(unit: Unit) -> DeploymentShown:
-        prompt = _prompt(unit, body.prompt)
         project, space = body.project, body.space
+        prompt = _prompt(unit, body.prompt, project)
         if prompt is not None and not (project or space):
             project, space = prompt.project_id, prompt.space_id
         row = deployments.create(
@@ -177,7 +177,8 @@ def delete_deployment(request: Request, deployment_id: str) -> Response:
     return Response(status_code=204)
 
 
-def _prompt(unit: Unit, id_or_name: str | None) -> TunedPrompt | None:
+def _prompt(unit: Unit, id_or_name: str | None, project: str | None = None) -> TunedPrompt | None:
     if id_or_name is None:
         return None
-    return tuned_prompts.find(unit, id_or_name, need="viewer")
+    wanted = projects.find(unit, project).id if project else None
+    return tuned_prompts.find(unit, id_or_name, project_id=wanted, need="viewer")
