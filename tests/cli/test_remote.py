@@ -170,6 +170,11 @@ def test_deployments_and_prompts(ask: Callable[..., Any], studio: LiveStudio, tu
     names = {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
     assert names == {path.name: path.read_bytes() for path in tuned.iterdir()}
     assert "not empty" in ask("prompts", "download", "Routing", "--out", tmp_path / "mine").err
+    space = document(ask("spaces", "create", f"For {prompt.id}", "--json"))
+    promoted = document(ask("prompts", "promote", prompt.id, "--space", space["name"], "--json"))
+    assert (promoted["name"], promoted["space_id"]) == ("Routing", space["id"])
+    assert "is deleted" in ask("prompts", "delete", promoted["id"]).out
+    assert "is deleted" in ask("prompts", "delete", prompt.id).out
 
 
 def test_lists_go_over_pages(call: Call, studio: LiveStudio, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,3 +257,45 @@ def test_a_busy_studio_is_asked_again(
     assert done["state"] == "ready"
     assert len(keys) == 3
     assert len(set(keys)) == 1, "a repeat carries the key of the first try"
+
+
+@both
+def test_projects_and_spaces_are_made_listed_shown_and_deleted(
+    ask: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
+    name = request.node.name
+    for noun, extra in (("projects", ["--tag", "mail"]), ("spaces", ["--stage", "testing"])):
+        made = document(ask(noun, "create", name, "--description", "Who acts", *extra, "--json"))
+        assert (made["name"], made["description"]) == (name, "Who acts")
+        assert made["id"] in ask(noun, "list", "--search", name).out
+        assert [item["id"] for item in document(ask(noun, "list", "--search", name, "--json"))[noun]] == [made["id"]]
+        assert document(ask(noun, "show", name, "--json"))["id"] == made["id"]
+        assert "is deleted" in ask(noun, "delete", name).out
+        gone = ask(noun, "show", made["id"])
+        assert gone.code == 1
+        assert "error: " in gone.err
+    wrong = ask("spaces", "create", name, "--stage", "live")
+    assert wrong.code == 2
+    assert "stage" in wrong.err
+
+
+@both
+def test_an_evaluation_is_started_shown_canceled_and_deleted(ask: Callable[..., Any], rows: Path) -> None:
+    dataset = document(ask("datasets", "upload", rows, "--name", "held-out", "--json"))
+    given = ["--model", MODEL, "--with", "zero-shot", "--with", "baseline", "--examples", dataset["id"]]
+    made = document(ask("evaluations", "start", dataset["id"], *given, "--instruction", "Who acts?", "--json"))
+    assert (made["state"], made["methods"]) == ("queued", ["zero-shot", "baseline"])
+    assert made["id"] in ask("evaluations", "list").out
+    assert document(ask("evaluations", "cancel", made["id"], "--json"))["state"] == "canceled"
+    assert document(ask("evaluations", "delete", made["id"], "--json"))["state"] == "deleted"
+    assert ask("evaluations", "show", made["id"]).code == 1
+
+
+@both
+def test_runs_and_datasets_are_deleted(ask: Callable[..., Any], rows: Path) -> None:
+    run = document(ask("runs", "start", rows, "--model", MODEL, "--json"))
+    in_use = ask("datasets", "delete", run["dataset_id"])
+    assert in_use.code == 1
+    assert run["name"] in in_use.err
+    ask("runs", "cancel", run["id"])
+    assert document(ask("runs", "delete", run["id"], "--json"))["id"] == run["id"]

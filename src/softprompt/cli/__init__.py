@@ -28,10 +28,14 @@ COMMANDS = {
     "import": "Bring in a prompt from PEFT or caikit.",
     "demo": "The whole lab on the sample task: check, tune, prove.",
     "up": "Start a whole studio on this machine.",
-    "datasets": "Datasets of a studio: list, show, upload.",
-    "runs": "Tuning runs of a studio: start, watch, cancel, list.",
-    "prompts": "Tuned prompts of a studio: list, show, download.",
+    "projects": "Projects of a studio: create, list, show, delete.",
+    "datasets": "Datasets of a studio: list, show, upload, delete.",
+    "runs": "Tuning runs of a studio: start, watch, cancel, list, delete.",
+    "evaluations": "Evaluations of a studio: start, list, show, cancel, delete.",
+    "prompts": "Tuned prompts of a studio: list, show, download, promote, delete.",
+    "spaces": "Spaces of a studio: create, list, show, delete.",
     "deployments": "What answers under which name: create, list, delete.",
+    "api": "Any request to a studio, for jobs without a command of their own.",
     "status": "What of a studio runs.",
     "keys": "API keys and sign-in links of a studio.",
     "doctor": "What is wrong with a studio or this machine, and what to do.",
@@ -43,7 +47,7 @@ COMMANDS = {
 }
 """Name of the command and its line in the help. The module has the same name and an `app`, or a function `command`."""
 
-OF_A_STUDIO = ("datasets", "runs", "prompts", "deployments")
+OF_A_STUDIO = ("projects", "datasets", "runs", "evaluations", "prompts", "spaces", "deployments", "api")
 """Commands that also speak to a running studio elsewhere: `softprompt --url URL …`."""
 
 _MODULES = {"import": "import_prompt"}

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from softprompt.cli import new_app
+from softprompt.cli.nouns import Noun, add_delete
 from softprompt.cli.output import print_json
 from softprompt.cli.places import AsJson, DataDir
 from softprompt.cli.tables import print_facts, print_table
 
-app = new_app(no_args_is_help=True, help="Datasets of a studio: list, show, upload.")
+app = new_app(no_args_is_help=True, help="Datasets of a studio: list, show, upload, delete.")
 
 
 @app.command()
@@ -86,3 +87,6 @@ def list_datasets(
     print_table(
         ("ID", "NAME", "VERSION", "STATE", "ROWS", "TASK"), rows, "No datasets yet: softprompt datasets upload FILE"
     )
+
+
+add_delete(app, Noun("/api/datasets", "datasets"))

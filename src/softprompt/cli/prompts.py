@@ -1,4 +1,4 @@
-"""`softprompt prompts`: tuned prompts of a studio, shown and carried away."""
+"""`softprompt prompts`: tuned prompts of a studio, shown, carried away and promoted to spaces."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from softprompt.cli import new_app
+from softprompt.cli.nouns import Noun, add_delete, told
 from softprompt.cli.output import print_json
 from softprompt.cli.places import AsJson, DataDir
 from softprompt.cli.tables import print_facts, print_table
 from softprompt.errors import UsageError
 
-app = new_app(no_args_is_help=True, help="Tuned prompts of a studio: list, show, download.")
+app = new_app(no_args_is_help=True, help="Tuned prompts of a studio: list, show, download, promote, delete.")
 
 Prompt = Annotated[str, typer.Argument(metavar="ID", help="Id of a tuned prompt, or the newest of a name.")]
 
@@ -82,3 +83,24 @@ def download(
         print_json({"id": found["id"], "name": found["name"], "out": str(out)})
     else:
         typer.echo(f"{found['name']} is in {out}")
+
+
+@app.command()
+def promote(
+    context: typer.Context,
+    prompt: Prompt,
+    space: Annotated[str, typer.Option("--space", metavar="S", help="Name or id of a space.")],
+    description: Annotated[str, typer.Option("--description", metavar="TEXT")] = "",
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a tuned prompt into a space; promoted twice, it is there once."""
+    from softprompt.cli.remote import desk
+
+    with desk(context, data_dir) as studio:
+        found = studio.get("/api/prompts", prompt)
+        made = studio.post("/api/prompts", found["id"], "promote", body={"space": space, "description": description})
+    print_json(made) if as_json else told(made, f"in the space {space}", as_json)
+
+
+add_delete(app, Noun("/api/prompts", "prompts"))

@@ -60,6 +60,10 @@ class Desk:
     def download(self, *path: str) -> bytes:
         return self._ask("GET", path).content
 
+    def call(self, method: str, path: str, headers: dict[str, str], **given: Any) -> httpx.Response:
+        """Any request, with what it carries (`params`, `json` or `file`), and its whole answer."""
+        return self._ask(method, (path,), headers, **given)
+
     def every(self, *path: str, most: int, **query: Any) -> list[dict[str, Any]]:
         """Items of a list over its pages, at most so many."""
         found: list[dict[str, Any]] = []
@@ -70,9 +74,11 @@ class Desk:
                 return found[:most]
             page = self._ask("GET", (page["next"],)).json()
 
-    def _ask(self, method: str, path: tuple[str, ...], **given: Any) -> httpx.Response:
+    def _ask(
+        self, method: str, path: tuple[str, ...], headers: dict[str, str] | None = None, **given: Any
+    ) -> httpx.Response:
         address = path[0] if len(path) == 1 else "/".join([path[0], *(quote(part, safe="") for part in path[1:])])
-        headers = {"idempotency-key": uuid.uuid4().hex} if method == "POST" else {}
+        headers = {**(headers or {}), **({"idempotency-key": uuid.uuid4().hex} if method == "POST" else {})}
         for turn in range(TRIES):
             try:
                 answer = self._send(method, address, headers=headers, **given)

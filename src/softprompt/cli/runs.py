@@ -10,6 +10,7 @@ import typer
 
 from softprompt.cli import new_app
 from softprompt.cli.fields import chosen, options_of
+from softprompt.cli.nouns import Noun, add_delete
 from softprompt.cli.output import print_json
 from softprompt.cli.places import AsJson, DataDir
 from softprompt.cli.tables import moment, print_facts, print_table
@@ -19,7 +20,7 @@ from softprompt.params import TuneConfig
 if TYPE_CHECKING:
     from softprompt.cli.remote import Desk
 
-app = new_app(no_args_is_help=True, help="Tuning runs of a studio: start, watch, cancel, list.")
+app = new_app(no_args_is_help=True, help="Tuning runs of a studio: start, watch, cancel, list, delete.")
 LOOK_EVERY = 0.5
 """Seconds between two questions for news."""
 
@@ -158,6 +159,9 @@ def cancel(
     else:
         going = "" if run["state"] == "canceled" else "; it was told to stop"
         typer.echo(f"{run['name']} is {run['state']}{going}")
+
+
+add_delete(app, Noun("/api/runs", "runs"))
 
 
 def _dataset(studio: Desk, file: str, project: str | None) -> str:
