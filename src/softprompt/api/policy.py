@@ -70,7 +70,10 @@ viewer       GET               /api/datasets/{dataset_id}/versions
 viewer       GET               /api/datasets/{dataset_id}/report
 viewer       GET               /api/datasets/{dataset_id}/rows
 viewer       GET               /api/datasets/{dataset_id}/file
-editor       POST              /api/datasets/{dataset_id}/repair
+editor       GET,POST          /api/datasets/{dataset_id}/repair
+editor       POST              /api/datasets/{dataset_id}/edit
+editor       POST              /api/datasets/{dataset_id}/split
+editor       POST              /api/datasets/{dataset_id}/restore
 viewer       GET               /api/experiments
 editor       POST              /api/experiments
 viewer       GET               /api/experiments/{experiment_id}

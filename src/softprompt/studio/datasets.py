@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.problems import Problem
 from softprompt.data.read import stream
 from softprompt.data.records import Example
 from softprompt.data.report import DataReport, check
@@ -293,13 +291,6 @@ def rows(path: Path, *, start: int = 0, limit: int = 50, search: str = "") -> li
         {"number": number, "input": item.input, "output": item.output}
         for number, item in islice(found, start, start + limit)
     ]
-
-
-def repaired(path: Path) -> Iterator[bytes]:
-    """The file's usable rows as JSON lines, repairs made."""
-    for item in stream(path):
-        if not isinstance(item, Problem):
-            yield json.dumps({"input": item.input, "output": item.output}, ensure_ascii=False).encode() + b"\n"
 
 
 def _fill(unit: Unit, dataset: Dataset, found: Examined) -> None:

@@ -63,17 +63,17 @@ def read(text: str) -> Draft:
         raise ParameterInvalid("draft: this is not what the page sends. Load the page again.") from error
 
 
-def check(draft: Draft, index: RowIndex) -> None:
-    """Refuse with every row that cannot be saved."""
+def check(draft: Draft, index: RowIndex, *, first: int = 1) -> None:
+    """Refuse with every row that cannot be saved; `first` is what the reader calls the first row."""
     if draft.size > MOST:
         raise ParameterInvalid(f"draft: {draft.size:,} rows are changed at once; at most {MOST:,} can be. Save before.")
     last = len(index) - 1
     wrong = [n for n in (*draft.changed, *draft.deleted) if not 0 <= n <= last]
     wrong += [row.after for row in draft.added if not -1 <= row.after <= last]
     if wrong:
-        raise ParameterInvalid(f"draft: there is no row {wrong[0] + 1}; the dataset has {len(index):,}.")
-    rows = [(f"row {n + 1}", pair) for n, pair in draft.changed.items() if n not in draft.deleted]
-    rows += [(f"the new row after row {row.after + 1}", (row.input, row.output)) for row in draft.added]
+        raise ParameterInvalid(f"draft: there is no row {wrong[0] + first}; the dataset has {len(index):,}.")
+    rows = [(f"row {n + first}", pair) for n, pair in draft.changed.items() if n not in draft.deleted]
+    rows += [(f"the new row after row {row.after + first}", (row.input, row.output)) for row in draft.added]
     faults = [f"{name} {told}" for name, pair in rows for told in _faults(pair)]
     if faults:
         more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
 from fastapi import Request
 
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.pages.shared import project_of
+from softprompt.api.studio.uploads import written
 from softprompt.errors import WrongState
 from softprompt.storage.tables import Dataset, Project
 from softprompt.studio import datasets
@@ -70,11 +70,7 @@ def stored_lines(
 ) -> Dataset:
     """Keep rows that are written here, a line of JSON each."""
     stem = Path(like.file_name or like.name).stem if like else name
-    with coming(request) as path:
-        with path.open("xb") as file:
-            lines = iter(lines)
-            while batch := list(islice(lines, 5000)):
-                file.write(b"".join(batch))
+    with written(studio_of(request).uploads, lines) as path:
         file_name, media_type = f"{stem[:280]}.jsonl", "application/jsonl"
         return stored(request, path, name, file_name, like=like, description=description, media_type=media_type)
 

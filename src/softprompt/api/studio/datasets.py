@@ -1,8 +1,10 @@
-"""Datasets over HTTP: uploads that are checked as they come in, reports, rows, repairs, versions."""
+"""Datasets over HTTP: uploads that are checked as they come in, reports, rows, versions.
+
+What makes new versions out of stored rows is in `dataset_changes`.
+"""
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -181,26 +183,6 @@ def download_dataset(request: Request, dataset_id: str) -> FileResponse:
         row = datasets.get(unit, dataset_id)
         path, name = _file(unit, row), row.file_name or row.name
     return FileResponse(path, filename=name, media_type="application/octet-stream")
-
-
-@router.post(
-    "/api/datasets/{dataset_id}/repair", status_code=201, response_model=DatasetShown, openapi_extra=REPEATABLE
-)
-def repair_dataset(request: Request, dataset_id: str) -> JSONResponse:
-    """A new version with the rows that can be used, repairs made."""
-    with unit_of(request, need="editor", write=False) as unit:
-        row = datasets.get(unit, dataset_id)
-        source, facts = _file(unit, row), UploadFacts(name=row.name, description=row.description, tag=row.tags)
-        project_id, stem = row.project_id, Path(row.file_name or row.name).stem
-    with tempfile.NamedTemporaryFile(dir=studio_of(request).uploads, suffix=".part") as file:
-        for line in datasets.repaired(source):
-            file.write(line)
-        file.flush()
-        size = file.tell()
-        if not size:
-            raise DatasetUnreadable("No row of the dataset can be used, so a repaired version would be empty.")
-        got = Received(Path(file.name), size, f"{stem}.jsonl", "application/jsonl")
-        return _store(request, facts, project_id, got)
 
 
 @router.patch("/api/datasets/{dataset_id}", response_model=DatasetShown, openapi_extra=GUARDED)

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from softprompt.api.studio import (
     audit,
+    dataset_changes,
     datasets,
     deployments,
     evaluations,
@@ -33,6 +34,7 @@ ROUTERS: list[APIRouter] = [
     spaces.router,
     members.router,
     datasets.router,
+    dataset_changes.router,
     experiments.router,
     runs.router,
     # Before the tuned prompts, whose addresses begin the same way.

@@ -9,8 +9,8 @@ import contextlib
 import errno
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -75,6 +75,18 @@ async def received(request: Request, folder: Path) -> AsyncIterator[Received]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(f"There is no room for the upload in {folder.name}. Nothing was stored.") from error
         raise
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def written(folder: Path, lines: Iterable[bytes]) -> Iterator[Path]:
+    """A file of lines that are made here, for as long as the block lasts."""
+    path = folder / f"{uuid.uuid4().hex}.part"
+    try:
+        with path.open("xb") as file:
+            file.writelines(lines)
+        yield path
     finally:
         path.unlink(missing_ok=True)
 
