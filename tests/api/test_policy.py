@@ -163,6 +163,7 @@ def _fill(studio: LiveStudio) -> dict[str, str]:
         key = people.create_key(unit, f"{MARK} key")[0]
         return {
             "project_id": project.id, "space_id": space.id, "dataset_id": dataset.id, "asset_id": dataset.id,
+            "deleted_id": dataset.id,
             "experiment_id": experiment.id, "run_id": run.id, "training_id": run.id, "prompt_id": prompt.id,
             "deployment_id": deployment.id, "deployment": deployment.id, "session_id": session.id,
             "container_id": project.id, "job_id": job.id, "name": "softprompt-20260102-030405.zip",

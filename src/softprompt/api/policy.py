@@ -121,6 +121,9 @@ studio_admin PUT               /api/users/{user_id}/password
 studio_admin POST              /api/users/{user_id}/link
 signed_in    GET,POST          /api/keys
 signed_in    DELETE            /api/keys/{key_id}
+studio_admin GET,DELETE        /api/trash
+studio_admin DELETE            /api/trash/{deleted_id}
+editor       POST              /api/trash/{deleted_id}/restore
 studio_admin GET               /api/audit
 """
 

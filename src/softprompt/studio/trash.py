@@ -66,6 +66,15 @@ def waiting(unit: Unit) -> tuple[list[Deleted], dict[str, int]]:
     return [_shown(row) for row in rows[:SHOWN]], {noun: count for noun, count in counts.items() if count}
 
 
+def noun_of(unit: Unit, noun_id: str) -> str:
+    """What people call the thing with this id, deleted or not, if they may see it."""
+    for table in NOUNS:
+        row = unit.rows.get(table, noun_id, deleted=True)
+        if row is not None and unit.role_in(row):
+            return called(table)
+    raise NotFound(f"There is nothing with the id {noun_id!r} among what was deleted. It may have been purged.")
+
+
 def bring_back(unit: Unit, noun: str, noun_id: str) -> Any:
     """Undo a deletion, with what went with it. For whoever may delete it; the place it was in has to be there.
 

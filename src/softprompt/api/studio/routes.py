@@ -22,6 +22,7 @@ from softprompt.api.studio import (
     sign_in,
     spaces,
     status,
+    trash,
     tuned_prompts,
     users,
 )
@@ -46,5 +47,6 @@ ROUTERS: list[APIRouter] = [
     foundation_models.router,
     users.router,
     keys.router,
+    trash.router,
     audit.router,
 ]
