@@ -121,6 +121,10 @@ studio_admin PUT               /api/users/{user_id}/password
 studio_admin POST              /api/users/{user_id}/link
 signed_in    GET,POST          /api/keys
 signed_in    DELETE            /api/keys/{key_id}
+studio_admin GET               /api/jobs
+studio_admin PATCH             /api/jobs/{job_id}
+studio_admin POST              /api/jobs/{job_id}/retry
+studio_admin POST              /api/jobs/{job_id}/cancel
 studio_admin GET,DELETE        /api/trash
 studio_admin DELETE            /api/trash/{deleted_id}
 editor       POST              /api/trash/{deleted_id}/restore

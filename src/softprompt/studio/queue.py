@@ -79,14 +79,14 @@ def overview(unit: Unit) -> Overview:
     unit.need_studio_admin()
     running = unit.rows.all(Job, state="running", sort="started_at", limit=SHOWN)
     waiting = list(stored.waiting(unit.rows.session, SHOWN))
-    seen = {each.id: each for each in _seen(unit, [*running, *waiting])}
+    named = {each.id: each for each in _seen(unit, [*running, *waiting])}
     alive = workers.present(unit.rows)
     states = ("queued", "running", "completed", "failed", "canceled")
     return Overview(
-        running=[seen[job.id] for job in running],
-        waiting=[seen[job.id] for job in waiting],
+        running=[named[job.id] for job in running],
+        waiting=[named[job.id] for job in waiting],
         counts={state: unit.rows.count(Job, state=state) for state in states},
-        workers=[(worker, seen.get(worker.job_id or "")) for worker in alive],
+        workers=[(worker, named.get(worker.job_id or "")) for worker in alive],
         at=stored.clock(unit.rows.session),
     )
 
@@ -110,7 +110,7 @@ def set_priority(unit: Unit, job_id: str, priority: int) -> Job:
     if job.state != "queued":
         raise WrongState(f"This job is {job.state}; only the turn of one that waits can be changed.")
     job.priority = priority
-    unit.log("set priority", job, priority=priority, name=_seen(unit, [job])[0].name)
+    unit.log("set priority", job, priority=priority, name=seen(unit, job).name)
     return job
 
 
@@ -120,7 +120,7 @@ def retry_now(unit: Unit, job_id: str) -> Job:
     if job.state != "queued":
         raise WrongState(f"This job is {job.state}; only one that waits can be tried now.")
     job.not_before = stored.clock(unit.rows.session)
-    unit.log("retry now", job, name=_seen(unit, [job])[0].name)
+    unit.log("retry now", job, name=seen(unit, job).name)
     return job
 
 
@@ -128,13 +128,20 @@ def cancel(unit: Unit, job_id: str) -> Job:
     """End a job: what waits at once, what runs as soon as its worker hears of it."""
     job = _held(unit, job_id)
     request_cancel(unit.rows, subject_id=job.subject_id)
-    unit.log("cancel", job, name=_seen(unit, [job])[0].name)
+    unit.log("cancel", job, name=seen(unit, job).name)
     return job
 
 
+def seen(unit: Unit, job: Job) -> Seen:
+    """One job with its names."""
+    return _seen(unit, [job])[0]
+
+
 def _held(unit: Unit, job_id: str) -> Job:
+    """By its id, or the newest one of the run or evaluation with this id."""
     unit.need_studio_admin()
-    job = stored.lock_job(unit.rows.session, job_id)
+    session = unit.rows.session
+    job = stored.lock_job(session, job_id) or stored.lock_job_of(session, job_id)
     if job is None:
         raise NotFound(f"There is no job {job_id!r}. The list of jobs shows what there is.")
     return job

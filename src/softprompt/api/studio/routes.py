@@ -12,6 +12,7 @@ from softprompt.api.studio import (
     evaluations,
     experiments,
     foundation_models,
+    jobs,
     keys,
     members,
     projects,
@@ -47,6 +48,7 @@ ROUTERS: list[APIRouter] = [
     foundation_models.router,
     users.router,
     keys.router,
+    jobs.router,
     trash.router,
     audit.router,
 ]

@@ -1,0 +1,143 @@
+"""The queue over HTTP, for admins of the studio: what runs, waits and failed, whose turn it is, another try now.
+
+What a run or an evaluation may be told by those who work with it, such as to stop, is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from softprompt.api.answers import paged
+from softprompt.api.context import unit_of
+from softprompt.api.studio.shapes import Body, ProblemShown, new_router
+from softprompt.storage.work import Job
+from softprompt.studio import queue
+from softprompt.studio.access import Unit, iso
+from softprompt.studio.queue import MOST_PRIORITY, Seen
+
+router = new_router("jobs")
+State = Literal["running", "queued", "completed", "failed", "canceled"]
+
+
+class JobsQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    state: Annotated[State | None, Field(description="By default what runs, then what waits, in turn.")] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    cursor: Annotated[str | None, Field(max_length=2000, description="From `next`, of jobs that are over.")] = None
+
+
+class Turn(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"priority": 5}]})
+    priority: Annotated[
+        int, Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY, description="Larger goes first, before any fairness.")
+    ]
+
+
+class Holder(TypedDict):
+    id: str
+    host: str
+    pid: int
+    device: str
+
+
+class JobShown(TypedDict):
+    """`subject_id` is the run or evaluation that the job is for; `not_before` when it may be tried next."""
+
+    id: str
+    kind: str
+    subject_id: str
+    name: str
+    project: str
+    state: str
+    priority: int
+    attempts: int
+    most_attempts: int
+    not_before: str
+    lease_until: str | None
+    cancel_requested: str | None
+    problem: ProblemShown | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    worker: Holder | None
+    progress: dict[str, Any]
+
+
+class Jobs(TypedDict):
+    """`counts` are jobs by state."""
+
+    items: list[JobShown]
+    total: int
+    next: str | None
+    counts: dict[str, int]
+
+
+def show_job(found: Seen) -> JobShown:
+    problem: Any = found.problem
+    holder = found.holder
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "subject_id": found.subject_id,
+        "name": found.name,
+        "project": found.project,
+        "state": found.state,
+        "priority": found.priority,
+        "attempts": found.attempts,
+        "most_attempts": found.most_attempts,
+        "not_before": iso(found.not_before) or "",
+        "lease_until": iso(found.lease_until),
+        "cancel_requested": found.cancel_requested,
+        "problem": problem,
+        "created_at": iso(found.created_at) or "",
+        "started_at": iso(found.started_at),
+        "finished_at": iso(found.finished_at),
+        "worker": {"id": holder.id, "host": holder.host, "pid": holder.pid, "device": holder.device}
+        if holder
+        else None,
+        "progress": found.progress,
+    }
+
+
+@router.get("/api/jobs", response_model=Jobs)
+def list_jobs(request: Request, query: Annotated[JobsQuery, Query()]) -> Any:
+    """The queue: what runs and who holds it, what waits in the order of its turns; or those that are over."""
+    with unit_of(request, write=False) as unit:
+        overview = queue.overview(unit)
+        if query.state in ("completed", "failed", "canceled"):
+            over, page = queue.ended(unit, query.state, cursor=query.cursor, limit=query.limit)
+            seen = {each.id: each for each in over}
+            return {**paged(request, page, lambda job: show_job(seen[job.id])), "counts": overview.counts}
+        at_hand = {"running": overview.running, "queued": overview.waiting}
+        wanted = [query.state] if query.state else ["running", "queued"]
+        found = [show_job(each) for state in wanted for each in at_hand[state]]
+        total = sum(overview.counts[state] for state in wanted)
+        return {"items": found[: query.limit], "total": total, "next": None, "counts": overview.counts}
+
+
+@router.patch("/api/jobs/{job_id}", response_model=JobShown)
+def set_job_priority(request: Request, job_id: str, body: Turn) -> Any:
+    """Let a job that waits go earlier or later. Named by its id, or by that of its run or evaluation."""
+    return _changed(request, lambda unit: queue.set_priority(unit, job_id, body.priority))
+
+
+@router.post("/api/jobs/{job_id}/retry", response_model=JobShown)
+def retry_job(request: Request, job_id: str) -> Any:
+    """Do not wait any longer until the next attempt of a job that broke off."""
+    return _changed(request, lambda unit: queue.retry_now(unit, job_id))
+
+
+@router.post("/api/jobs/{job_id}/cancel", response_model=JobShown)
+def cancel_job(request: Request, job_id: str) -> Any:
+    """End a job: what waits at once, what runs as soon as its worker hears of it."""
+    return _changed(request, lambda unit: queue.cancel(unit, job_id))
+
+
+def _changed(request: Request, work: Callable[[Unit], Job]) -> JobShown:
+    with unit_of(request) as unit:
+        return show_job(queue.seen(unit, work(unit)))
