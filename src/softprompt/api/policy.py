@@ -114,6 +114,12 @@ signed_in    GET               /api/models
 studio_admin POST              /api/models
 signed_in    GET               /api/models/{model_id:path}
 studio_admin DELETE            /api/models/{model_id:path}
+signed_in    GET               /api/pulls
+studio_admin POST              /api/pulls
+signed_in    GET               /api/pulls/{model_id:path}
+studio_admin DELETE            /api/pulls/{model_id:path}
+signed_in    GET               /api/model-files
+studio_admin DELETE            /api/model-files/{model_id:path}
 studio_admin GET,POST          /api/users
 studio_admin GET               /api/users/{user_id}
 studio_admin POST              /api/users/{user_id}/disable
