@@ -46,7 +46,8 @@ STUDIO = """
 public       POST              /api/sign-in
 public       POST              /api/sign-in/link
 signed_in    POST              /api/sign-out
-signed_in    GET               /api/me
+signed_in    GET,PATCH         /api/me
+signed_in    GET,DELETE        /api/me/sessions
 signed_in    PUT               /api/me/password
 signed_in    GET               /api/status
 signed_in    GET               /api/search
@@ -121,8 +122,11 @@ studio_admin DELETE            /api/pulls/{model_id:path}
 signed_in    GET               /api/model-files
 studio_admin DELETE            /api/model-files/{model_id:path}
 studio_admin GET,POST          /api/users
-studio_admin GET               /api/users/{user_id}
+studio_admin GET,PATCH         /api/users/{user_id}
+studio_admin DELETE            /api/users/{user_id}/sessions
 studio_admin POST              /api/users/{user_id}/disable
+studio_admin POST              /api/users/{user_id}/enable
+studio_admin POST              /api/users/{user_id}/reset
 studio_admin PUT               /api/users/{user_id}/password
 studio_admin POST              /api/users/{user_id}/link
 signed_in    GET,POST          /api/keys

@@ -15,12 +15,13 @@ from typing_extensions import TypedDict
 from softprompt.api.auth import COOKIE
 from softprompt.api.context import address_of, caller_of, studio_of, unit_of
 from softprompt.api.studio.shapes import Body, new_router
-from softprompt.api.studio.users import Password, UserShown, show_user
+from softprompt.api.studio.users import Ended, Password, UserShown, show_user
 from softprompt.errors import Forbidden, Unauthenticated
-from softprompt.storage.people import User
+from softprompt.storage.people import BrowserSession, User
 from softprompt.studio import people
-from softprompt.studio.access import SYSTEM
+from softprompt.studio.access import SYSTEM, Unit, iso
 from softprompt.studio.people import SESSION_LIFE, SignedIn
+from softprompt.studio.secrets import digest
 
 router = new_router("sign-in")
 TRIES = 20
@@ -42,6 +43,25 @@ class OwnPassword(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"old": None, "new": "correct horse battery"}]})
     old: Annotated[str | None, Field(max_length=1000, description="Left out if there is none yet.")] = None
     new: Password
+
+
+class OwnName(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "kim"}]})
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class SessionShown(TypedDict):
+    """A browser that is signed in; `current` is the one that asks."""
+
+    created_at: str
+    expires_at: str
+    current: bool
+
+
+class Sessions(TypedDict):
+    items: list[SessionShown]
+    total: int
+    next: str | None
 
 
 class SignedInShown(TypedDict):
@@ -106,21 +126,60 @@ def me(request: Request) -> Any:
         }
 
 
+@router.patch("/api/me", response_model=UserShown)
+def rename_oneself(request: Request, body: OwnName) -> Any:
+    """Change your name, with which you sign in."""
+    with unit_of(request) as unit:
+        user = _oneself(request, unit, "A name")
+        people.rename(unit, user, body.name)
+        return show_user(user)
+
+
 @router.put("/api/me/password", response_model=SignedInShown)
 def set_own_password(request: Request, body: OwnPassword) -> JSONResponse:
     """Change your password; all your sessions end, and this browser gets a new one."""
-    caller = caller_of(request)
-    if caller.csrf is None:  # a password can do more than the key that would set it
-        raise Forbidden("A password is changed from a browser that is signed in, not with an API key.")
-    slow_down(request)
     with unit_of(request) as unit:
-        user = unit.rows.get(User, caller.actor.user_id)
-        if user is None:
-            raise Unauthenticated
+        user = _oneself(request, unit, "A password")
+        slow_down(request)
         if user.password_hash is not None:
             people.check_password(unit.rows, user.name, body.old or "")
         people.set_password(unit, user, body.new)
         return _welcome(request, people.sign_in(unit, user.name, body.new))
+
+
+@router.get("/api/me/sessions", response_model=Sessions)
+def list_own_sessions(request: Request) -> Any:
+    """Your browsers that are signed in, the newest first."""
+    own = digest(request.cookies.get(COOKIE, ""))
+    with unit_of(request, write=False) as unit:
+        found = [_session(row, own) for row in people.sessions(unit)]
+        return {"items": found, "total": len(found), "next": None}
+
+
+@router.delete("/api/me/sessions", response_model=Ended)
+def end_own_sessions(request: Request) -> Any:
+    """Sign yourself out in all other browsers. This one signs out by `POST /api/sign-out`."""
+    with unit_of(request) as unit:
+        user = _oneself(request, unit, "The list of browsers")
+        return {"ended": people.end_sessions(unit, user.id, keep=request.cookies.get(COOKIE, ""))}
+
+
+def _oneself(request: Request, unit: Unit, what: str) -> User:
+    """Whoever sits at the browser: a person can do more than the key that would change them."""
+    if caller_of(request).csrf is None:
+        raise Forbidden(f"{what} is changed from a browser that is signed in, not with an API key.")
+    user = unit.rows.get(User, unit.actor.user_id)
+    if user is None:
+        raise Unauthenticated
+    return user
+
+
+def _session(row: BrowserSession, own: str) -> SessionShown:
+    return {
+        "created_at": iso(row.created_at) or "",
+        "expires_at": iso(row.expires_at) or "",
+        "current": row.digest == own,
+    }
 
 
 def _welcome(request: Request, signed: SignedIn) -> JSONResponse:

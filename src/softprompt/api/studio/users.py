@@ -14,8 +14,9 @@ from softprompt.api.context import unit_of
 from softprompt.api.studio.shapes import REPEATABLE, Body, Ordered, new_router, page_of
 from softprompt.errors import NotFound
 from softprompt.storage.people import User
-from softprompt.studio import people
-from softprompt.studio.access import Unit, iso
+from softprompt.studio import directory, people
+from softprompt.studio.access import Unit, called, iso
+from softprompt.studio.directory import Entry
 
 router = new_router("users")
 Password = Annotated[str, Field(min_length=people.SHORTEST_PASSWORD, max_length=1000)]
@@ -33,12 +34,41 @@ class NewPassword(Body):
     password: Password
 
 
+class UserChanges(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"admin": True}]})
+    name: Annotated[str | None, Field(min_length=1, max_length=100)] = None
+    admin: Annotated[bool | None, Field(description="Of the whole studio.")] = None
+
+
 class UserShown(TypedDict):
     id: str
     name: str
     admin: bool
     disabled: bool
     created_at: str
+
+
+class Place(TypedDict):
+    """A project or space, and the role there."""
+
+    container_id: str
+    noun: str
+    name: str
+    role: str
+
+
+class UserDetail(UserShown):
+    """`seen_at` is when a browser signed in or a key was used last, `sessions` how many browsers are signed in."""
+
+    seen_at: str | None
+    sessions: int
+    places: list[Place]
+
+
+class Ended(TypedDict):
+    """Sessions."""
+
+    ended: int
 
 
 class LinkShown(TypedDict):
@@ -57,6 +87,19 @@ def show_user(row: User) -> UserShown:
     }
 
 
+def show_user_detail(found: Entry) -> UserDetail:
+    places: list[Place] = [
+        {"container_id": place.id, "noun": called(type(place)), "name": place.name, "role": role}
+        for place, role in found.places
+    ]
+    return {
+        **show_user(found.user),
+        "seen_at": iso(found.seen),
+        "sessions": found.sessions,
+        "places": places,
+    }
+
+
 @router.get("/api/users", response_model=page_of(UserShown, "Users"))
 def list_users(request: Request, query: Annotated[Ordered, Query()]) -> Any:
     with unit_of(request, write=False) as unit:
@@ -68,17 +111,45 @@ def create_user(request: Request, body: NewUser) -> JSONResponse:
     return created(request, body.model_dump(), lambda unit: show_user(people.create_user(unit, **_user_words(body))))
 
 
-@router.get("/api/users/{user_id}", response_model=UserShown)
+@router.get("/api/users/{user_id}", response_model=UserDetail)
 def get_user(request: Request, user_id: str) -> Any:
+    """A user by id or name, with the roles they have and when they were here last."""
     with unit_of(request, write=False) as unit:
-        return show_user(_user(unit, user_id))
+        (found,) = directory.entries(unit, [_user(unit, user_id)])
+        return show_user_detail(found)
+
+
+@router.patch("/api/users/{user_id}", response_model=UserShown)
+def update_user(request: Request, user_id: str, body: UserChanges) -> Any:
+    """Change the name, or make somebody an admin of the studio or no longer. One admin always stays."""
+    with unit_of(request) as unit:
+        user = _user(unit, user_id)
+        if body.name is not None:
+            people.rename(unit, user, body.name)
+        if body.admin is not None:
+            people.set_admin(unit, user.id, body.admin)
+        return show_user(user)
 
 
 @router.post("/api/users/{user_id}/disable", response_model=UserShown)
 def disable_user(request: Request, user_id: str) -> Any:
     """Keys, tokens and sessions of the user end at once."""
     with unit_of(request) as unit:
-        return show_user(people.disable_user(unit, user_id))
+        return show_user(people.disable_user(unit, _user(unit, user_id).id))
+
+
+@router.post("/api/users/{user_id}/enable", response_model=UserShown)
+def enable_user(request: Request, user_id: str) -> Any:
+    """Let somebody in again who was disabled: password, keys and roles are as they were."""
+    with unit_of(request) as unit:
+        return show_user(people.enable_user(unit, _user(unit, user_id).id))
+
+
+@router.delete("/api/users/{user_id}/sessions", response_model=Ended)
+def end_user_sessions(request: Request, user_id: str) -> Any:
+    """Sign the user out in all browsers. Keys go on working."""
+    with unit_of(request) as unit:
+        return {"ended": people.end_sessions(unit, _user(unit, user_id).id)}
 
 
 @router.put("/api/users/{user_id}/password", response_model=UserShown)
@@ -95,7 +166,19 @@ def create_sign_in_link(request: Request, user_id: str) -> Any:
     """A link that signs the user in once."""
     with unit_of(request) as unit:
         secret = people.sign_in_link(unit, _user(unit, user_id))
-    return {"link": f"{str(request.base_url).rstrip('/')}/sign-in?link={secret}"}
+    return {"link": _address(request, secret)}
+
+
+@router.post("/api/users/{user_id}/reset", status_code=201, response_model=LinkShown)
+def reset_user(request: Request, user_id: str) -> Any:
+    """Take the user's password away and end their sessions; a link that signs in once, to set a new one."""
+    with unit_of(request) as unit:
+        _, secret = people.reset(unit, _user(unit, user_id).id)
+    return {"link": _address(request, secret)}
+
+
+def _address(request: Request, secret: str) -> str:
+    return f"{str(request.base_url).rstrip('/')}/sign-in?link={secret}"
 
 
 def _user(unit: Unit, user_id: str) -> User:
