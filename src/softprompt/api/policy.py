@@ -98,6 +98,9 @@ viewer       GET               /api/deployments
 editor       POST              /api/deployments
 viewer       GET               /api/deployments/{deployment_id}
 editor       PATCH,DELETE      /api/deployments/{deployment_id}
+editor       POST              /api/deployments/{deployment_id}/promote
+viewer       GET               /api/deployments/{deployment_id}/usage
+viewer       GET               /api/deployments/{deployment_id}/history
 viewer       GET               /api/sessions
 editor       POST              /api/sessions
 viewer       GET               /api/sessions/{session_id}

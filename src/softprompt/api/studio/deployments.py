@@ -29,8 +29,9 @@ from softprompt.api.studio.shapes import (
     page_of,
     show_noun,
 )
+from softprompt.errors import ParameterInvalid
 from softprompt.storage.tables import Deployment, TunedPrompt
-from softprompt.studio import deployments, projects, tuned_prompts
+from softprompt.studio import deployments, projects, spaces, tuned_prompts
 from softprompt.studio.access import Unit
 
 router = new_router("deployments")
@@ -66,6 +67,15 @@ class DeploymentChanges(Body):
     online: bool | None = None
     description: Description | None = None
     tags: Tags | None = None
+
+
+class DeploymentPromotion(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"space": "Production", "serving_name": "routing-live"}]})
+    space: Reference
+    serving_name: Annotated[ServingName | None, Field(description="Of the new one.")] = None
+    move_name: Annotated[
+        bool, Field(description="It takes the serving name along: clients are answered by the new one from then on.")
+    ] = False
 
 
 class DeploymentPaging(InContainerPaging):
@@ -167,6 +177,25 @@ def update_deployment(request: Request, deployment_id: str, body: DeploymentChan
             **given(body, "name", "description", "tags", "online"),
         )
         return tagged(row, show_deployment(row))
+
+
+@router.post(
+    "/api/deployments/{deployment_id}/promote",
+    status_code=201,
+    response_model=DeploymentShown,
+    openapi_extra=REPEATABLE,
+)
+def promote_deployment(request: Request, deployment_id: str, body: DeploymentPromotion) -> JSONResponse:
+    """Deploy the same in a space; the one that is there goes on."""
+    if body.move_name and body.serving_name:
+        raise ParameterInvalid("serving_name, move_name: a name is given or taken along, not both.")
+
+    def make(unit: Unit) -> DeploymentShown:
+        source, space = deployments.find(unit, deployment_id), spaces.find(unit, body.space)
+        told: dict[str, Any] = {"serving": body.serving_name, "move_name": body.move_name}
+        return show_deployment(deployments.promote(unit, source.id, space.id, **told))
+
+    return created(request, body.model_dump(), make)
 
 
 @router.delete("/api/deployments/{deployment_id}", status_code=204, openapi_extra=GUARDED)
