@@ -141,6 +141,11 @@ studio_admin POST              /api/jobs/{job_id}/cancel
 studio_admin GET,DELETE        /api/trash
 studio_admin DELETE            /api/trash/{deleted_id}
 editor       POST              /api/trash/{deleted_id}/restore
+studio_admin GET,POST          /api/backups
+studio_admin GET               /api/backups/{name}/file
+studio_admin DELETE            /api/backups/{name}
+studio_admin GET               /api/settings
+studio_admin GET               /api/health
 studio_admin GET               /api/audit
 """
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from softprompt.api.studio import (
     audit,
+    backups,
     dataset_changes,
     datasets,
     deployment_records,
@@ -13,6 +14,7 @@ from softprompt.api.studio import (
     evaluations,
     experiments,
     foundation_models,
+    health,
     jobs,
     keys,
     members,
@@ -22,6 +24,7 @@ from softprompt.api.studio import (
     prompt_sessions,
     runs,
     search,
+    settings,
     sign_in,
     spaces,
     status,
@@ -54,5 +57,8 @@ ROUTERS: list[APIRouter] = [
     keys.router,
     jobs.router,
     trash.router,
+    backups.router,
+    settings.router,
+    health.router,
     audit.router,
 ]
