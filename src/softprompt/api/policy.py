@@ -71,6 +71,9 @@ viewer       GET               /api/datasets/{dataset_id}/versions
 viewer       GET               /api/datasets/{dataset_id}/report
 viewer       GET               /api/datasets/{dataset_id}/rows
 viewer       GET               /api/datasets/{dataset_id}/file
+viewer       GET               /api/datasets/{dataset_id}/lengths
+viewer       GET               /api/datasets/{dataset_id}/leaks
+viewer       GET               /api/datasets/{dataset_id}/diff
 editor       GET,POST          /api/datasets/{dataset_id}/repair
 editor       POST              /api/datasets/{dataset_id}/edit
 editor       POST              /api/datasets/{dataset_id}/split
@@ -81,7 +84,11 @@ viewer       GET               /api/experiments/{experiment_id}
 editor       PATCH,DELETE      /api/experiments/{experiment_id}
 viewer       GET               /api/runs
 editor       POST              /api/runs
+viewer       POST              /api/runs/check
+editor       POST              /api/runs/measure
 viewer       GET               /api/runs/{run_id}
+viewer       GET               /api/runs/{run_id}/curve
+viewer       GET               /api/runs/{run_id}/recipe
 editor       PATCH,DELETE      /api/runs/{run_id}
 viewer       GET               /api/runs/{run_id}/events
 editor       POST              /api/runs/{run_id}/cancel

@@ -133,7 +133,7 @@ def _text(pair: tuple[str, str] | None) -> RowText | None:
 @router.get("/api/datasets/{dataset_id}/repair", response_model=PlanShown)
 def preview_repair(request: Request, dataset_id: str, query: Annotated[PlanQuery, Query()]) -> Any:
     """What a repair would change: how many rows, with examples of each kind."""
-    found, index = _stored(request, dataset_id)
+    found, index = stored_rows(request, dataset_id)
     plan = datasets_fix.plan(index, found.report or {}, each=query.limit)
     return {
         "counts": plan.counts,
@@ -146,7 +146,7 @@ def preview_repair(request: Request, dataset_id: str, query: Annotated[PlanQuery
 )
 def repair_dataset(request: Request, dataset_id: str, body: Repair | None = None) -> JSONResponse:
     """A new version with the rows that can be used, repairs made, and what else is chosen."""
-    found, index = _stored(request, dataset_id)
+    found, index = stored_rows(request, dataset_id)
     if not len(index):
         raise DatasetUnreadable("No row of the dataset can be used, so a repaired version would be empty.")
     steps = body.steps if body else []
@@ -157,7 +157,7 @@ def repair_dataset(request: Request, dataset_id: str, body: Repair | None = None
 @router.post("/api/datasets/{dataset_id}/edit", status_code=201, response_model=DatasetShown, openapi_extra=REPEATABLE)
 def edit_dataset(request: Request, dataset_id: str, body: Edit) -> JSONResponse:
     """A new version with rows changed, added and taken out; nothing is saved if any of them cannot be."""
-    found, index = _stored(request, dataset_id)
+    found, index = stored_rows(request, dataset_id)
     draft = _draft(body)
     datasets_edit.check(draft, index, first=0)
     draft = datasets_edit.without_idle(draft, index)
@@ -174,7 +174,7 @@ def split_dataset(request: Request, dataset_id: str, body: Split) -> JSONRespons
 
     Copies of a row stay in one part; the same seed gives the same parts. A part of 0 percent is null.
     """
-    whole, index = _stored(request, dataset_id, usable=True)
+    whole, index = stored_rows(request, dataset_id, usable=True)
     shares = Shares(**body.model_dump())
     told = f"{datasets.split_of(whole)} version {whole.version}, seed {shares.seed}."
     with ExitStack() as files:
@@ -202,7 +202,7 @@ def restore_version(request: Request, dataset_id: str) -> JSONResponse:
     return created(request, {}, lambda unit: show_dataset(datasets.restore(unit, dataset_id)))
 
 
-def _stored(request: Request, dataset_id: str, *, usable: bool = False) -> tuple[Dataset, RowIndex]:
+def stored_rows(request: Request, dataset_id: str, *, usable: bool = False) -> tuple[Dataset, RowIndex]:
     """A dataset with its rows; with `usable` one that could be tuned on."""
     with unit_of(request, write=False) as unit:
         found = datasets.usable(unit, dataset_id, "dataset") if usable else datasets.get(unit, dataset_id)

@@ -31,6 +31,7 @@ from softprompt.api.studio.shapes import (
 )
 from softprompt.api.studio.tuned_prompts import PromptShown, show_prompt
 from softprompt.params import TuneConfig
+from softprompt.storage.tables import Project as ProjectRow
 from softprompt.storage.tables import TuningRun
 from softprompt.studio import datasets, experiments, projects, runs
 from softprompt.studio.access import Unit, iso
@@ -184,20 +185,7 @@ def start_run(request: Request, body: NewRun) -> JSONResponse:
 
     def make(unit: Unit) -> RunShown:
         project = projects.find(unit, body.project)
-        tested = body.test_dataset
-        plan = Plan(
-            experiment=body.experiment,
-            model_id=body.model,
-            dataset_id=datasets.id_of(unit, project.id, body.dataset),
-            config=body.config.model_dump(exclude_unset=True),
-            validation=_validation(unit, project.id, body.validation),
-            test_dataset_id=tested and datasets.id_of(unit, project.id, tested),
-            description=body.description,
-            tags=tuple(body.tags),
-            keep_prompt=body.keep_prompt,
-            priority=body.priority,
-        )
-        return show_run(runs.start(unit, project, plan))
+        return show_run(runs.start(unit, project, plan_of(unit, project, body)))
 
     return created(request, body.model_dump(exclude_unset=True), make)
 
@@ -263,6 +251,23 @@ def delete_run(request: Request, run_id: str) -> Response:
     with unit_of(request) as unit:
         runs.delete(unit, run_id, revision_of(request))
     return Response(status_code=204)
+
+
+def plan_of(unit: Unit, project: ProjectRow, body: NewRun) -> Plan:
+    """What the body asks for; names of datasets stand for their newest versions."""
+    tested = body.test_dataset
+    return Plan(
+        experiment=body.experiment,
+        model_id=body.model,
+        dataset_id=datasets.id_of(unit, project.id, body.dataset),
+        config=body.config.model_dump(exclude_unset=True),
+        validation=_validation(unit, project.id, body.validation),
+        test_dataset_id=tested and datasets.id_of(unit, project.id, tested),
+        description=body.description,
+        tags=tuple(body.tags),
+        keep_prompt=body.keep_prompt,
+        priority=body.priority,
+    )
 
 
 def _validation(unit: Unit, project_id: str, wanted: Validation) -> dict[str, Any]:
