@@ -1,8 +1,8 @@
 """Who asks? API keys, tokens made from them, browser cookies; and whether the route's rule lets them through.
 
 The key may stand behind `Bearer` or `Basic`, bare, as clients of the watsonx wire send it. Tokens are JWTs that carry a
-key's or user's id; each request asks for both again, so that a revoked key ends its tokens too. What the database
-said is used again while it stands there (`remembered`).
+key's or user's id; each request asks for both again, so that a revoked key or a new password ends its tokens too. What
+the database said is used again while it stands there (`remembered`).
 """
 
 from __future__ import annotations
@@ -143,10 +143,18 @@ def bearer(header: str) -> str | None:
     return rest
 
 
-def make_token(secret: str, *, user_id: str, key_id: str | None, mode: Mode) -> tuple[str, int]:
-    """A token and the second at which it expires (Unix time)."""
+def make_token(
+    secret: str, *, user_id: str, mode: Mode, key_id: str | None = None, password: str = ""
+) -> tuple[str, int]:
+    """A token and the second at which it expires (Unix time).
+
+    Args:
+        password: mark of the user's password, for tokens without a key: they end when it changes.
+    """
     expires = int(time.time()) + TOKEN_SECONDS
     claims = {"sub": user_id, "key": key_id, "mode": mode, "iat": int(time.time()), "exp": expires}
+    if key_id is None:
+        claims["password"] = password
     return jwt.encode(claims, secret, algorithm="HS256"), expires
 
 
@@ -176,4 +184,7 @@ def _actor_of_claims(rows: Rows, claims: dict[str, Any]) -> tuple[Actor, datetim
     user = rows.get(User, str(claims["sub"]))
     if user is None or user.disabled_at is not None:
         raise Unauthenticated("The user of this token was disabled.")
+    mark = people.password_mark(user)
+    if not mark or claims.get("password") != mark:
+        raise Unauthenticated("The password was changed after this token was made. Sign in again.")
     return Actor(user_id=user.id, name=user.name, admin=user.admin), end

@@ -91,6 +91,11 @@ def set_password(unit: Unit, user: User, password: str, *, keep: str = "") -> No
     unit.log("set password", user, name=user.name)
 
 
+def password_mark(user: User) -> str:
+    """Another text after every change of the password; empty if there is none."""
+    return digest(user.password_hash) if user.password_hash else ""
+
+
 def reset(unit: Unit, user_id: str) -> tuple[User, str]:
     """Take a user's password away; the secret of a link that signs in once, to set a new one."""
     user = find_user(unit, user_id)

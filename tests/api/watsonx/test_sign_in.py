@@ -106,6 +106,31 @@ def test_passwords_open_as_well(http: httpx.Client, behind: Behind) -> None:
     assert "do not fit" in wrong.json()["errors"][0]["message"]
 
 
+def test_a_token_by_password_ends_with_the_password(http: httpx.Client, behind: Behind) -> None:
+    with behind.office.unit() as unit:
+        user = people.create_user(unit, "ann", password="a long password")
+
+    def status(token: str) -> int:
+        return http.get("/v2/projects", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    def token(password: str) -> str:
+        sent = {"username": "ann", "password": password}
+        return str(http.post("/icp4d-api/v1/authorize", json=sent).json()["token"])
+
+    first = token("a long password")
+    assert status(first) == 200
+    with behind.office.unit() as unit:
+        people.set_password(unit, unit.rows.get(people.User, user.id) or user, "another password")
+    refused = http.get("/v2/projects", headers={"Authorization": f"Bearer {first}"})
+    assert refused.status_code == 401
+    assert "password was changed" in refused.json()["errors"][0]["message"]
+    second = token("another password")
+    assert status(second) == 200, "in the same second as the old one, perhaps"
+    with behind.office.unit() as unit:
+        people.reset(unit, user.id)
+    assert status(second) == 401
+
+
 @pytest.mark.parametrize(
     ("path", "sent", "status", "words"),
     [

@@ -46,16 +46,17 @@ def version() -> dict[str, str]:
 def authorize(request: Request, body: SignIn) -> dict[str, str]:
     """A token for a user with API key or password."""
     studio = studio_of(request)
+    key_id, password = None, ""
     if body.api_key:
         user_id, key_id = _user_of_key(studio, body.api_key, body.username)
     elif body.password:
         # A guess takes as long as a hit, and nobody gets more than a few a minute.
         studio.limiter.take(f"passwords from {address_of(request)}", _FROM_ONE_ADDRESS)
         studio.limiter.take(f"password of {body.username}", _FOR_ONE_NAME)
-        user_id, key_id = _user_of_password(studio, body.username, body.password), None
+        user_id, password = _user_of_password(studio, body.username, body.password)
     else:
         raise UsageError("api_key or password: neither is given. Credentials(url=…, username=…, api_key=…) sends one.")
-    token, _ = make_token(studio.secret, user_id=user_id, key_id=key_id, mode="cpd")
+    token, _ = make_token(studio.secret, user_id=user_id, mode="cpd", key_id=key_id, password=password)
     return {"token": token, "_messageCode_": "success", "message": "success"}
 
 
@@ -95,9 +96,11 @@ def _user_of_key(studio: Studio, secret: str, name: str | None) -> tuple[str, st
     return key.user_id, key.id
 
 
-def _user_of_password(studio: Studio, name: str, password: str) -> str:
+def _user_of_password(studio: Studio, name: str, password: str) -> tuple[str, str]:
+    """User behind a name with its password, and the mark of that password."""
     try:
         with studio.office.unit(write=False) as unit:
-            return people.check_password(unit.rows, name, password).id
+            user = people.check_password(unit.rows, name, password)
+            return user.id, people.password_mark(user)
     except Unauthenticated as error:
         raise Forbidden(str(error)) from None
