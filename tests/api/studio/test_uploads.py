@@ -143,6 +143,12 @@ def test_a_client_that_hangs_up_in_the_middle_leaves_nothing(narrow: LiveStudio,
             b'--x\r\nContent-Disposition: form-data; name=a; filename="f"\r\n\r\nhalf',
             "it breaks off",
         ),
+        ("multipart/form-data; boundary*=undefined''x", b"--x\r\n", "needs its boundary"),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name=a; filename*=undefined''f\r\n\r\nb\r\n--x--\r\n",
+            "cannot be read",
+        ),
     ],
 )
 def test_forms_that_are_none_are_refused(admin: httpx.Client, content_type: str, body: bytes, words: str) -> None:
@@ -171,7 +177,7 @@ def test_an_upload_with_a_key_can_be_sent_again(admin: httpx.Client) -> None:
 def test_a_full_disk_is_said(admin: httpx.Client, studio: LiveStudio, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 
-    from softprompt.api.studio import uploads
+    from softprompt.api import uploads
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -32,7 +32,7 @@ from softprompt.api.studio.shapes import (
     page_of,
     show_noun,
 )
-from softprompt.api.studio.uploads import UPLOAD_BODY, Received, received
+from softprompt.api.uploads import UPLOAD_BODY, Received, received
 from softprompt.errors import DatasetUnreadable, WrongState
 from softprompt.params import Task
 from softprompt.storage.tables import Dataset

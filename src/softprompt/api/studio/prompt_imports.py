@@ -25,7 +25,7 @@ from softprompt.api.answers import created
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.studio.shapes import REPEATABLE, Name, Project, Reference, new_router
 from softprompt.api.studio.tuned_prompts import PromptShown, show_prompt
-from softprompt.api.studio.uploads import UPLOAD_BODY, Received, received
+from softprompt.api.uploads import UPLOAD_BODY, Received, received
 from softprompt.engine.artifact_card import CARD
 from softprompt.errors import ArtifactInvalid, DeadlineExceeded, ParameterInvalid, SoftpromptError, TooLarge
 from softprompt.storage.tables import Project as ProjectRow

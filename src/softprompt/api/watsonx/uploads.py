@@ -1,32 +1,30 @@
 """Files on their way in and out, at addresses that carry their own permission: IBM's client sends no key with them.
 
 A file is written to disk as it comes, examined outside of any unit of work, put into the store, then noted in one. Bad
-data is taken in: the client hides what an upload says, so the start of a run refuses it, with every line.
+data is taken in: the client hides what an upload says, so the start of a run refuses it, with every line. What breaks
+off is refused.
 """
 
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import jwt
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.context import Studio, studio_of
-from softprompt.errors import Forbidden, NotFound, UsageError
+from softprompt.api.uploads import UPLOAD_BODY, received
+from softprompt.errors import Forbidden, NotFound
 from softprompt.storage.tables import Dataset
 from softprompt.studio import datasets
 
 router = APIRouter(tags=["watsonx: files"])
 _DOWNLOAD = "softprompt-download"
 _DOWNLOAD_SECONDS = 900
-_CHUNK = 1 << 20
 
 
 def upload_path(dataset: Dataset, secret: str) -> str:
@@ -40,17 +38,13 @@ def download_path(studio: Studio, dataset: Dataset) -> str:
     return f"/uploads/{dataset.id}/{dataset.attachment_id}?signature={signature}"
 
 
-@router.put("/uploads/{dataset_id}/{attachment_id}", status_code=201)
+@router.put("/uploads/{dataset_id}/{attachment_id}", status_code=201, openapi_extra=UPLOAD_BODY)
 async def put_file(request: Request, dataset_id: str, attachment_id: str, signature: str = "") -> dict[str, Any]:
-    """Take a file in: raw bytes, or a form with one part."""
+    """Take a file in: raw bytes, or the one file of a form."""
     studio = studio_of(request)
     await run_in_threadpool(_may_put, studio, dataset_id, attachment_id, signature)
-    path = studio.uploads / f"{uuid.uuid4().hex}.part"
-    try:
-        await _write(path, _content(request))
-        return await run_in_threadpool(_keep, studio, dataset_id, path)
-    finally:
-        path.unlink(missing_ok=True)
+    async with received(request, studio.uploads) as got:
+        return await run_in_threadpool(_keep, studio, dataset_id, got.path)
 
 
 @router.get("/uploads/{dataset_id}/{attachment_id}")
@@ -82,57 +76,3 @@ def _keep(studio: Studio, dataset_id: str, path: Path) -> dict[str, Any]:
     with studio.office.unit() as unit:
         dataset = datasets.receive(unit, dataset_id, found)
         return {"asset_id": dataset.id, "attachment_id": dataset.attachment_id, "size": dataset.size}
-
-
-async def _write(path: Path, content: AsyncIterator[bytes]) -> None:
-    with path.open("wb") as file:
-        waiting = bytearray()
-        async for piece in content:
-            waiting += piece
-            if len(waiting) >= _CHUNK:
-                await run_in_threadpool(file.write, bytes(waiting))
-                waiting.clear()
-        await run_in_threadpool(file.write, bytes(waiting))
-
-
-async def _content(request: Request) -> AsyncIterator[bytes]:
-    """The bytes of the file, whichever way they come."""
-    kind, options = parse_options_header(request.headers.get("content-type"))
-    if kind != b"multipart/form-data":
-        async for piece in request.stream():
-            yield piece
-        return
-    if not options.get(b"boundary"):
-        raise UsageError("content-type: multipart/form-data without a boundary cannot be read.")
-    part = _FirstPart(options[b"boundary"])
-    async for piece in request.stream():
-        yield part.feed(piece)
-    if not part.begun:
-        raise UsageError("The form has no part. Send the file as its one part.")
-
-
-class _FirstPart:
-    """The content of a form's first part, as it comes."""
-
-    def __init__(self, boundary: bytes) -> None:
-        self.begun = False
-        self._over = False
-        self._fresh = bytearray()
-        callbacks = {"on_part_begin": self._begin, "on_part_data": self._data, "on_part_end": self._end}
-        self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
-
-    def feed(self, piece: bytes) -> bytes:
-        self._parser.write(piece)
-        fresh = bytes(self._fresh)
-        self._fresh.clear()
-        return fresh
-
-    def _begin(self) -> None:
-        self.begun = True
-
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        if not self._over:
-            self._fresh += data[start:end]
-
-    def _end(self) -> None:
-        self._over = True

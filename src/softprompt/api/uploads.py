@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fastapi import Request
-from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -145,7 +144,9 @@ class _Form:
         message["content-type"] = content_type
         if message.get_content_type() != "multipart/form-data":
             return None
-        boundary = message.get_boundary()
+        boundary = None
+        with contextlib.suppress(ValueError):  # it may be written in a character set that is none
+            boundary = message.get_boundary()
         if not boundary or len(boundary) > 200:
             raise UsageError("Content-Type: multipart/form-data needs its boundary, of at most 200 characters.")
         return cls(boundary.encode("latin-1", "replace"))
@@ -155,7 +156,7 @@ class _Form:
         self._out.clear()
         try:
             self._parser.write(chunk)
-        except FormParserError as error:
+        except ValueError as error:  # of the parser, or of a file name in a character set that is none
             raise UsageError(f"The multipart form cannot be read: {error}. Send the bare file instead.") from error
         return bytes(self._out)
 
