@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from softprompt.api.policy import POLICY
 from softprompt.app import routers
 from softprompt.storage import people as person_tables
 from softprompt.storage import tables
+from softprompt.storage.types import now
 from softprompt.storage.work import Job
 from softprompt.studio import deployments, experiments, memberships, people, prompt_sessions, spaces, tuned_prompts
 from softprompt.studio.access import SYSTEM, Actor
@@ -208,6 +210,7 @@ def _bodies(studio: LiveStudio, ids: dict[str, str]) -> dict[str, Any]:
         "POST /api/sessions": {"project": project, "name": "Mine"},
         "POST /api/experiments": {"project": project, "name": "Mine"},
         "POST /api/prompts/{prompt_id}/promote": {"space": space},
+        "POST /projects/api/rest/catalogs/assets/{asset_id}/promote": {"spaceId": space},
     }
     return found
 
@@ -269,6 +272,41 @@ def test_a_stranger_sees_and_changes_nothing(zoo: Zoo) -> None:
             wrong[route.name] = (answer.status_code, answer.text[:200])
     assert not wrong, json.dumps(wrong, indent=1)
     assert zoo.everything() == before
+
+
+def test_a_stranger_cannot_tell_what_is_there_from_what_is_not(zoo: Zoo) -> None:
+    differ, places = {}, list(_there(zoo))
+    for route in GUARDED:
+        if route.rule in ("signed_in", "studio_admin") or not set(route.fields) & set(zoo.ids):
+            continue
+        told = [_told(zoo, route, ids) for ids in places]
+        if len(set(told)) > 1:
+            differ[route.name] = told
+    assert not differ, json.dumps(differ, indent=1)
+
+
+def _there(zoo: Zoo) -> Iterator[dict[str, str]]:
+    """Nothing, then everything, then one kind after the other for what has no kind in its name."""
+    nothing = dict.fromkeys(zoo.ids, str(uuid.uuid4()))
+    yield nothing
+    yield zoo.ids
+    with zoo.studio.office.unit(SYSTEM) as unit:
+        run = unit.get(tables.TuningRun, zoo.ids["run_id"])
+        values = {"project_id": run.project_id, "experiment_id": run.experiment_id, "model_id": run.model_id}
+        gone = tables.TuningRun(
+            number=2, name=f"{MARK} (2)", state="canceled", dataset_id=run.dataset_id, deleted_at=now(), **values
+        )
+        deleted = unit.rows.add(gone).id
+    for asset in (zoo.ids["prompt_id"], zoo.ids["session_id"], zoo.ids["run_id"], deleted):
+        yield {**nothing, "asset_id": asset, "prompt_id": asset, "model_id": asset}
+
+
+def _told(zoo: Zoo, route: Route, ids: dict[str, str]) -> str:
+    answer = replace(zoo, ids=ids).ask(route, "stranger")
+    text = answer.text.replace(answer.headers["x-request-id"], "")
+    for word in sorted({*ids.values(), *zoo.ids.values()}, key=len, reverse=True):  # bodies name them as well
+        text = text.replace(word, "ID")
+    return f"{answer.status_code} {text}"
 
 
 def test_a_reader_changes_nothing(zoo: Zoo) -> None:

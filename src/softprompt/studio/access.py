@@ -79,11 +79,16 @@ class Unit:
 
     def get(self, table: type[T], key: str, *, need: Role | None = None) -> T:
         """A noun that this actor may handle; else `NotFound` or `Forbidden`."""
-        row = self.rows.get(table, key)
-        if row is None or self.role_in(row) == 0:
+        row = self.seen(table, key)
+        if row is None:
             raise NotFound(f"There is no {called(table)} {key!r} here. The list shows what there is.")
         self.require(row, need)
         return row
+
+    def seen(self, table: type[T], key: str, *, deleted: bool = False) -> T | None:
+        """A noun that this actor may know of, whatever may be done with it; None for strangers."""
+        row = self.rows.get(table, key, deleted=deleted)
+        return row if row is not None and self.role_in(row) else None
 
     def hold(self, row: T) -> T:
         """The row as it is now, which nobody deletes until this unit ends; `NotFound` if somebody just has."""

@@ -75,7 +75,7 @@ def get_asset(request: Request, asset_id: str) -> dict[str, Any]:
 @router.delete("/v2/assets/{asset_id}", status_code=204)
 def delete_asset(request: Request, asset_id: str) -> Response:
     with unit_of(request) as unit:
-        run = unit.rows.get(TuningRun, asset_id, deleted=True)
+        run = unit.seen(TuningRun, asset_id, deleted=True)
         if run is not None:
             unit.require(run)
             return Response(status_code=204)
@@ -148,7 +148,7 @@ def _page(unit: Unit, asset_type: str, where: dict[str, str], exact: dict[str, A
 def _find(unit: Unit, asset_id: str) -> Asset:
     kinds: tuple[type[Asset], ...] = (Dataset, TunedPrompt, PromptSession)
     for table in kinds:
-        if unit.rows.get(table, asset_id) is not None:
+        if unit.seen(table, asset_id) is not None:  # else the words would tell strangers which kind it is
             return unit.get(table, asset_id)
     raise NotFound(f"There is no asset {asset_id!r} here.")
 

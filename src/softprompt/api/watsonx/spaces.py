@@ -85,10 +85,10 @@ def promote(request: Request, asset_id: str, body: Promotion) -> dict[str, Any]:
 
 
 def _promoted(unit: Unit, asset_id: str, body: Promotion) -> TunedPrompt | PromptSession:
-    if unit.rows.get(Dataset, asset_id) is not None:
+    if unit.seen(Dataset, asset_id) is not None:
         unit.get(Dataset, asset_id, need="viewer")
         raise UsageError("Data assets stay in their project. What can be promoted: tuned prompts and prompt templates.")
-    if unit.rows.get(PromptSession, asset_id) is None:
+    if unit.seen(PromptSession, asset_id) is None:
         return tuned_prompts.promote(unit, asset_id, body.spaceId, description=body.assetDescription)
     session = unit.get(PromptSession, asset_id, need="viewer")
     return prompt_sessions.create(
