@@ -54,6 +54,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH /ml/v4/deployments/x": {},
     "PUT /wx/v1/prompts/x/lock": {"locked": True},
 }
+SHOWN_AGAIN = {
+    "POST /wx/v1/prompts": {"name": "x", "prompt": {"extra": "HERE"}},
+    "PATCH /wx/v1/prompts/{}": {"prompt": {"extra": "HERE"}},
+    "POST /wx/v1/prompts/{}/chat_items": [{"content": "HERE"}],
+}
+"""What of a body comes back in the answer."""
 
 
 @st.composite
@@ -118,3 +124,46 @@ def test_strange_bodies(idle: Behind, idle_http: httpx.Client, sent: tuple[str, 
 )
 def test_strange_addresses(idle_http: httpx.Client, path: str, value: str) -> None:
     assert idle_http.get(path.replace("{}", value)).status_code < 500
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", '"\\ud800"', "[" * 400 + "]" * 400])
+@pytest.mark.parametrize("route", SHOWN_AGAIN)
+def test_what_no_answer_can_show_is_refused(idle: Behind, idle_http: httpx.Client, route: str, value: str) -> None:
+    params, headers = {"project_id": idle.project_id}, {"content-type": "application/json"}
+    made = idle_http.post("/wx/v1/prompts", params=params, json={"name": "x"}).json()["id"]
+    method, path = route.replace("{}", made).split()
+    content = json.dumps(SHOWN_AGAIN[route]).replace('"HERE"', value)
+    answered = idle_http.request(method, path, params=params, content=content, headers=headers)
+    deep = value.startswith("[")
+    assert answered.status_code in ((200, 201, 400) if deep else (400,)), answered.text
+    assert idle_http.get(f"/wx/v1/prompts/{made}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/ml/v1/foundation_model_specs?start=-5", "/ml/v1/foundation_model_specs?start=x"),
+        *("/ml/v1/foundation_model_specs?limit=0", "/ml/v4/trainings?limit=-1", "/ml/v4/models?limit=0"),
+        *("/ml/v4/deployments?limit=x", "/v2/projects?limit=-1", "/v2/spaces?limit=0", "/v2/spaces?cursor=x"),
+    ],
+)
+def test_pages_that_are_none_are_refused(idle_http: httpx.Client, path: str) -> None:
+    answered = idle_http.get(path)
+    assert answered.status_code == 400, answered.text
+    assert any(word in answered.json()["errors"][0]["message"] for word in ("start", "limit", "cursor"))
+
+
+@pytest.mark.parametrize("change", [{"limit": -5}, {"limit": 0}, {"bookmark": "x"}])
+def test_searches_of_pages_that_are_none_are_refused(
+    idle: Behind, idle_http: httpx.Client, change: dict[str, Any]
+) -> None:
+    path, params = "/v2/asset_types/data_asset/search", {"project_id": idle.project_id}
+    assert idle_http.post(path, params=params, json={"query": "*:*", **change}).status_code == 400
+
+
+def test_specifications_are_paged_from_any_start(idle_http: httpx.Client) -> None:
+    whole = idle_http.get("/ml/v1/foundation_model_specs").json()
+    rest = idle_http.get("/ml/v1/foundation_model_specs", params={"start": 1, "limit": 1}).json()
+    assert rest["resources"] == whole["resources"][1:2]
+    beyond = idle_http.get("/ml/v1/foundation_model_specs", params={"start": 10**30}).json()
+    assert (beyond["resources"], "next" in beyond) == ([], False)

@@ -7,9 +7,10 @@ deletes models as assets, and so is what it takes for the folder of a training r
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic import Field
 
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.watsonx.shared import Body, container, for_mode, home, placed, project_of
@@ -46,7 +47,7 @@ class NewAttachment(Body):
 
 class Search(Body):
     query: str = "*:*"
-    limit: int = 200
+    limit: Annotated[int, Field(ge=1)] = 200
     bookmark: str | None = None
     sort: str | None = None
     include: str | None = None

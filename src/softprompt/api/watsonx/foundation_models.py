@@ -6,9 +6,9 @@ The client asks without a key, too. Nothing here says whether a model's files li
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
 from softprompt.api.context import studio_of
 from softprompt.api.watsonx.shared import Limit
@@ -39,7 +39,9 @@ _RANGES = {item.name: item.metadata for item in dataclasses.fields(TuneConfig)}
 
 
 @router.get("/ml/v1/foundation_model_specs")
-def specs(request: Request, filters: str = "", limit: Limit = 100, start: int = 0) -> dict[str, Any]:
+def specs(
+    request: Request, filters: str = "", limit: Limit = 100, start: Annotated[int, Query(ge=0)] = 0
+) -> dict[str, Any]:
     """Models that fit the filters: words such as `function_text_generation`, `!` for not, `:and` or `:or` behind."""
     studio = studio_of(request)
     with studio.office.database.read() as session:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field
 
 from softprompt.api.context import unit_of
-from softprompt.api.watsonx.shared import Body, container, home
+from softprompt.api.watsonx.shared import Body, Objects, container, home
 from softprompt.errors import InUse
 from softprompt.storage.tables import PromptSession
 from softprompt.studio import prompt_sessions
@@ -128,7 +128,7 @@ def render_template(request: Request, prompt_id: str) -> dict[str, str]:
 
 
 @router.post("/wx/v1/prompts/{prompt_id}/chat_items", status_code=201)
-def add_chat_items(request: Request, prompt_id: str, body: list[dict[str, Any]]) -> dict[str, Any]:
+def add_chat_items(request: Request, prompt_id: str, body: Objects) -> dict[str, Any]:
     with unit_of(request) as unit:
         before = prompt_sessions.get(unit, prompt_id)
         items = [*(before.content.get("chat_items") or []), *body]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Query, Request
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from softprompt.api.context import caller_of
 from softprompt.errors import UsageError
@@ -19,7 +19,21 @@ from softprompt.storage.tables import Project, Space
 from softprompt.studio.access import Unit
 
 Limit = Annotated[int, Query(ge=1, description=f"Rows of a page; {MOST} at most are given.")]
-Patch = list[dict[str, Any]]
+
+
+def whole(data: Any) -> Any:
+    """Refuse what no answer could show again, and what would only be noticed where nobody can say so."""
+    try:
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("the text holds half a character (an unpaired surrogate)") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return data
+
+
+Objects = Annotated[list[dict[str, Any]], BeforeValidator(whole)]
+Patch = Objects
 """A JSON patch: a list of {"op", "path", "value"}."""
 
 
@@ -31,12 +45,7 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _whole(cls, data: Any) -> Any:
-        """Half a character (an unpaired surrogate) deep inside would only be noticed where nobody can say so."""
-        try:
-            json.dumps(data, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise ValueError("the text holds half a character (an unpaired surrogate)") from None
-        return data
+        return whole(data)
 
 
 class Placed(Body):
