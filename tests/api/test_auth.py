@@ -186,6 +186,15 @@ def test_over_tls_the_cookie_is_for_tls_only(studio: LiveStudio) -> None:
         assert ok(browser.get("/api/me"))["user"]["name"] == user.name
 
 
+def test_secrets_are_not_kept_for_a_repeat(studio: LiveStudio) -> None:
+    user, headers = new_user(studio), {"idempotency-key": unique()}
+    with with_key(studio) as admin:
+        links = ((f"/api/users/{user.id}/{word}", None) for word in ("link", "reset"))
+        for path, body in (*links, ("/api/keys", {"name": unique("key")})):
+            assert "the answer holds a secret" in message(admin.post(path, json=body, headers=headers), 400)
+            ok(admin.post(path, json=body), 201)
+
+
 def test_two_who_follow_one_link_at_once_are_one_who_gets_in(studio: LiveStudio) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

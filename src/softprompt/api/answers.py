@@ -1,9 +1,13 @@
-"""Answers that all routes of our own interface share: created things with idempotency keys, pages, ETags."""
+"""Answers that our own interface and the watsonx wire share: creates that are sent again, ETags. And pages of ours.
+
+Whatever has a revision has it for its ETag. What has none has a mark, made of all that can change about it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,12 +15,36 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from softprompt.api.context import caller_of, unit_of
-from softprompt.errors import Conflict, NameTaken, ParameterInvalid
+from softprompt.errors import Conflict, NameTaken, ParameterInvalid, UsageError, VersionMismatch
 from softprompt.storage.people import Answered
 from softprompt.storage.rows import Page
 from softprompt.studio.access import Unit
 
+REPEATABLE = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "A repeat with the same key and body gets the first answer and makes nothing.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+        }
+    ]
+}
+GUARDED = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "description": "The ETag that was read, or several; 412 if it changed since.",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 MOST_KEY = 200
+_TAG = re.compile(r'(?:W/)?"[^"]*"|[0-9]+')
+_TAGS = re.compile(rf"[\s,]*(?:{_TAG.pattern})(?:\s*,[\s,]*(?:{_TAG.pattern}))*[\s,]*")
 
 
 def created(request: Request, body: Any, make: Callable[[Unit], Mapping[str, Any]], status: int = 201) -> JSONResponse:
@@ -51,6 +79,12 @@ def created(request: Request, body: Any, make: Callable[[Unit], Mapping[str, Any
     raise Conflict("A request with this Idempotency-Key is being answered. Try again.")
 
 
+def refuse_key(request: Request, why: str = "the answer holds a secret that is stored nowhere") -> None:
+    """For creates that cannot be sent again: answers to an idempotency key are stored, and a secret must not be."""
+    if "idempotency-key" in request.headers:
+        raise UsageError(f"Idempotency-Key: not here, since {why}.")
+
+
 def paged(request: Request, page: Page[Any], show: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
     """A page with the address of the next one, all of the query in it."""
     following = None
@@ -61,18 +95,40 @@ def paged(request: Request, page: Page[Any], show: Callable[[Any], Mapping[str, 
 
 def tagged(row: Any, document: Mapping[str, Any], status: int = 200) -> JSONResponse:
     """A noun with its ETag."""
-    return JSONResponse(dict(document), status, headers={"etag": f'"{row.revision}"'})
+    return marked(row.revision, document, status)
 
 
-def revision_of(request: Request) -> int | None:
-    """The revision in `If-Match`; None if any will do."""
-    header = request.headers.get("if-match")
-    if header is None or header.strip() == "*":
+def marked(mark: object, document: Mapping[str, Any], status: int = 200) -> JSONResponse:
+    """The same, of what has no revision."""
+    return JSONResponse(dict(document), status, headers={"etag": f'"{mark}"'})
+
+
+def mark_of(*parts: Any) -> str:
+    """A mark that changes with any of these."""
+    return _sha256(json.dumps(parts, sort_keys=True))[:32]
+
+
+def check_mark(request: Request, mark: str, what: str) -> None:
+    """Refuse a change of what was read with another mark."""
+    marks = tags_of(request)
+    if marks is not None and mark not in marks:
+        raise VersionMismatch(f"{what} was changed since you read it. Read it again, then change it.")
+
+
+def revision_of(request: Request) -> frozenset[int] | None:
+    """The revisions in `If-Match`; None if any will do."""
+    tags = tags_of(request)
+    return None if tags is None else frozenset(int(tag) for tag in tags if re.fullmatch("[1-9][0-9]{0,17}", tag))
+
+
+def tags_of(request: Request) -> frozenset[str] | None:
+    """The ETags in `If-Match`, without their quotes; None if any will do. Weak ones (W/) are never the same as ours."""
+    header = ", ".join(request.headers.getlist("if-match")).strip()
+    if "if-match" not in request.headers or header == "*":
         return None
-    try:
-        return int(header.strip().removeprefix("W/").strip('"'))
-    except ValueError:
-        raise ParameterInvalid(f"If-Match: {header!r} is not an ETag that the studio gave out.") from None
+    if not _TAGS.fullmatch(header):
+        raise ParameterInvalid(f"If-Match: {header[:60]!r} is no list of ETags. Send what the header ETag said.")
+    return frozenset(tag.strip('"') for tag in _TAG.findall(header) if not tag.startswith("W/"))
 
 
 def _repeated(before: Answered, body_digest: str) -> JSONResponse:

@@ -23,6 +23,8 @@ from softprompt.storage.types import Base, now
 
 T = TypeVar("T", bound=Base)
 Role = Literal["viewer", "editor", "admin"]
+Revision = int | frozenset[int] | None
+"""What somebody read before a change: one revision, or one of several; None: any will do."""
 RANKS: dict[str, int] = {"viewer": 1, "editor": 2, "admin": 3}
 
 
@@ -153,7 +155,7 @@ class Unit:
             )
         )
 
-    def change(self, row: Any, revision: int | None, **values: Any) -> None:
+    def change(self, row: Any, revision: Revision, **values: Any) -> None:
         """Set fields of a noun, if nobody else did since `revision` was read (None: whatever it is)."""
         self.rows.lock(row)  # else two that read the same revision could both write
         check_revision(row, revision)
@@ -208,11 +210,15 @@ def container_ids(row: Any) -> list[str]:
     return [i for i in (getattr(row, "project_id", None), getattr(row, "space_id", None)) if i]
 
 
-def check_revision(row: Any, revision: int | None) -> None:
-    if revision is not None and revision != row.revision:
+def check_revision(row: Any, revision: Revision) -> None:
+    if revision is None:
+        return
+    known = revision if isinstance(revision, frozenset) else {revision}
+    if row.revision not in known:
+        had = ", ".join(map(str, sorted(known))) or "none of its revisions"
         raise VersionMismatch(
             f"{called(type(row))} {row.name!r} was changed since you read it (it is at revision {row.revision}, "
-            f"you had {revision}). Read it again, then change it."
+            f"you had {had}). Read it again, then change it."
         )
 
 

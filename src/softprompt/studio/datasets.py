@@ -31,7 +31,7 @@ from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.datasets import Listed, Use
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Dataset, Project
-from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.access import Revision, Unit, check_revision
 from softprompt.studio.datasets_index import RowIndex, build, open_index
 from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text, free_name
@@ -241,7 +241,7 @@ def update(
     *,
     description: str | None = None,
     tags: list[str] | None = None,
-    revision: int | None = None,
+    revision: Revision = None,
 ) -> Dataset:
     """What is said about the data can change, the data cannot."""
     dataset = unit.get(Dataset, dataset_id)
@@ -249,7 +249,7 @@ def update(
     return dataset
 
 
-def delete(unit: Unit, dataset_id: str, revision: int | None = None) -> None:
+def delete(unit: Unit, dataset_id: str, revision: Revision = None) -> None:
     """Refused while a run or an evaluation that is not over needs it."""
     dataset = unit.get(Dataset, dataset_id)
     check_revision(dataset, revision)

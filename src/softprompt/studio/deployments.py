@@ -11,7 +11,7 @@ from softprompt.errors import NameTaken, NotFound, ParameterInvalid, Unavailable
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, PromptSession, Space, TunedPrompt
 from softprompt.studio import foundation_models, trash
-from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.access import Revision, Unit, check_revision
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text, looks_like_id, serving_name
 from softprompt.studio.tuned_prompts import promote as promote_prompt
 
@@ -140,7 +140,7 @@ def update(
     description: str | None = None,
     tags: list[str] | None = None,
     online: bool | None = None,
-    revision: int | None = None,
+    revision: Revision = None,
 ) -> Deployment:
     """Change what is given. With another tuned prompt the next request is answered by that one."""
     deployment = unit.get(Deployment, deployment_id)
@@ -169,7 +169,7 @@ def _swapped(unit: Unit, deployment: Deployment, prompt_id: str) -> dict[str, An
     return {"tuned_prompt_id": prompt.id, "model_id": prompt.model_id, "prompt_session_id": None}
 
 
-def delete(unit: Unit, deployment_id: str, revision: int | None = None) -> None:
+def delete(unit: Unit, deployment_id: str, revision: Revision = None) -> None:
     """From the next request on it does not answer; its serving name is free."""
     deployment = unit.get(Deployment, deployment_id)
     check_revision(deployment, revision)

@@ -11,7 +11,7 @@ from softprompt.jobs.events import Told
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Evaluation, Project, TunedPrompt
 from softprompt.studio import datasets, foundation_models
-from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.access import Revision, Unit, check_revision
 from softprompt.studio.names import clean_name, clean_text, looks_like_id
 
 _PLAIN = re.compile(r"^(zero-shot|\d{1,2}-shot|baseline)$")
@@ -111,7 +111,7 @@ def cancel(unit: Unit, evaluation_id: str) -> Evaluation:
     return evaluation
 
 
-def delete(unit: Unit, evaluation_id: str, revision: int | None = None) -> None:
+def delete(unit: Unit, evaluation_id: str, revision: Revision = None) -> None:
     evaluation = unit.get(Evaluation, evaluation_id)
     check_revision(evaluation, revision)
     if evaluation.state in ("queued", "running"):

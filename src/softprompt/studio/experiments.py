@@ -12,7 +12,7 @@ from softprompt.params import LABEL_TASKS
 from softprompt.storage import experiments as queries
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Project, TuningExperiment, TuningRun
-from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.access import Revision, Unit, check_revision
 from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
@@ -124,14 +124,14 @@ def update(
     name: str | None = None,
     description: str | None = None,
     tags: list[str] | None = None,
-    revision: int | None = None,
+    revision: Revision = None,
 ) -> TuningExperiment:
     experiment = unit.get(TuningExperiment, experiment_id)
     unit.change(experiment, revision, **changes(name=name, description=description, tags=tags))
     return experiment
 
 
-def delete(unit: Unit, experiment_id: str, revision: int | None = None) -> None:
+def delete(unit: Unit, experiment_id: str, revision: Revision = None) -> None:
     """With its runs; refused while one of them is not over. Tuned prompts stay."""
     experiment = unit.get(TuningExperiment, experiment_id)
     check_revision(experiment, revision)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from softprompt.errors import Conflict, NotFound, ParameterInvalid
+from collections.abc import Collection
+
+from softprompt.errors import Conflict, NotFound, ParameterInvalid, VersionMismatch
 from softprompt.storage.people import Membership, User
 from softprompt.storage.tables import Project, Space
 from softprompt.studio.access import RANKS, Role, Unit
 
 
-def set_member(unit: Unit, container: Project | Space, user_name: str, role: Role | None) -> Membership | None:
-    """Give a user a role in a project or space; None takes it away."""
+def set_member(
+    unit: Unit,
+    container: Project | Space,
+    user_name: str,
+    role: Role | None,
+    *,
+    before: Collection[str] | None = None,
+) -> Membership | None:
+    """Give a user a role in a project or space; None takes it away.
+
+    Args:
+        before: the role that the user was seen to have, or several; None: any or none.
+    """
     unit.require(container, "admin")
     user = unit.rows.first(User, name=user_name)
     if user is None:
@@ -17,6 +30,8 @@ def set_member(unit: Unit, container: Project | Space, user_name: str, role: Rol
     if role is not None and role not in RANKS:
         raise ParameterInvalid(f"role: {role!r} is not one of {', '.join(RANKS)}.")
     member = unit.rows.first(Membership, user_id=user.id, container_id=container.id)
+    if before is not None:
+        _check_role(unit, container, user, member, before)
     if member is not None and member.role == "admin" and role != "admin" and not unit.actor.whole:
         others = unit.rows.count(Membership, container_id=container.id, role="admin")
         if others == 1:
@@ -29,6 +44,19 @@ def set_member(unit: Unit, container: Project | Space, user_name: str, role: Rol
         return unit.rows.add(Membership(user_id=user.id, container_id=container.id, role=role))
     member.role = role
     return member
+
+
+def _check_role(
+    unit: Unit, container: Project | Space, user: User, member: Membership | None, before: Collection[str]
+) -> None:
+    if member is not None:
+        unit.rows.lock(member)
+        if member.role in before:
+            return
+    raise VersionMismatch(
+        f"{user.name} was changed since you read it: the role in {container.name!r} is "
+        f"{member.role if member else 'none'} now, you had {', '.join(sorted(before)) or 'none'}. Read it again."
+    )
 
 
 def members(unit: Unit, container: Project | Space) -> list[tuple[User, str]]:

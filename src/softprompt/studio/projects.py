@@ -6,7 +6,7 @@ from softprompt.errors import InUse
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Project
 from softprompt.studio import containers, trash
-from softprompt.studio.access import Unit
+from softprompt.studio.access import Revision, Unit
 from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
@@ -56,7 +56,7 @@ def update(
     name: str | None = None,
     description: str | None = None,
     tags: list[str] | None = None,
-    revision: int | None = None,
+    revision: Revision = None,
 ) -> Project:
     project = unit.get(Project, project_id)
     values = changes(name=name, description=description, tags=tags)

@@ -9,7 +9,7 @@ from typing import Any
 from softprompt.errors import InUse, ParameterInvalid
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Project, PromptSession, Space
-from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.access import Revision, Unit, check_revision
 from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import clean_name, clean_tags, clean_text
 
@@ -61,7 +61,7 @@ def page(
     return unit.rows.page(PromptSession, containers=unit.visible(), **equals, **paging)
 
 
-def update(unit: Unit, session_id: str, *, revision: int | None = None, **given: Any) -> PromptSession:
+def update(unit: Unit, session_id: str, *, revision: Revision = None, **given: Any) -> PromptSession:
     """Change name, mode, model_id, content, description or tags; refused while somebody else holds the lock."""
     session = unit.get(PromptSession, session_id)
     if session.locked_by and session.locked_by != unit.actor.user_id:
@@ -86,7 +86,7 @@ def lock(unit: Unit, session_id: str, locked: bool) -> PromptSession:
     return session
 
 
-def delete(unit: Unit, session_id: str, revision: int | None = None) -> None:
+def delete(unit: Unit, session_id: str, revision: Revision = None) -> None:
     session = unit.get(PromptSession, session_id)
     check_revision(session, revision)
     refuse_if_used(unit, session)

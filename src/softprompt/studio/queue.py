@@ -4,12 +4,12 @@ little they may change. How jobs move stands in `jobs`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from softprompt.errors import NotFound, ParameterInvalid, WrongState
+from softprompt.errors import NotFound, ParameterInvalid, VersionMismatch, WrongState
 from softprompt.jobs import workers
 from softprompt.jobs.queue import request_cancel
 from softprompt.jobs.states import OVER
@@ -102,13 +102,21 @@ def ended(
     return _seen(unit, page.items), page
 
 
-def set_priority(unit: Unit, job_id: str, priority: int) -> Job:
-    """Let a job that waits go earlier (larger) or later; before any fairness between projects."""
+def set_priority(unit: Unit, job_id: str, priority: int, *, before: Collection[str] | None = None) -> Job:
+    """Let a job that waits go earlier (larger) or later; before any fairness between projects.
+
+    Args:
+        before: the priority that it was seen to have, or several; None: any will do.
+    """
     if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
         raise ParameterInvalid(f"priority: {priority} is not between {-MOST_PRIORITY} and {MOST_PRIORITY}.")
     job = _held(unit, job_id)
     if job.state != "queued":
         raise WrongState(f"This job is {job.state}; only the turn of one that waits can be changed.")
+    if before is not None and str(job.priority) not in before:
+        raise VersionMismatch(
+            f"This job was changed since you read it: its priority is {job.priority} now. Read it again."
+        )
     job.priority = priority
     unit.log("set priority", job, priority=priority, name=seen(unit, job).name)
     return job

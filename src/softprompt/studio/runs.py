@@ -14,7 +14,7 @@ from softprompt.storage.rows import Page
 from softprompt.storage.tables import Dataset, Project, RunEvent, TunedPrompt, TuningExperiment, TuningRun
 from softprompt.storage.work import Job
 from softprompt.studio import datasets, experiments, foundation_models, tuned_prompts
-from softprompt.studio.access import Unit, check_revision
+from softprompt.studio.access import Revision, Unit, check_revision
 from softprompt.studio.names import changes, clean_tags, clean_text
 
 FIELDS = {item.name for item in dataclasses.fields(TuneConfig)}
@@ -158,7 +158,7 @@ def cancel(unit: Unit, run_id: str, how: Literal["cancel", "keep"] = "cancel") -
     return run
 
 
-def delete(unit: Unit, run_id: str, revision: int | None = None) -> None:
+def delete(unit: Unit, run_id: str, revision: Revision = None) -> None:
     """Refused while it is not over. Its tuned prompt stays."""
     run = unit.get(TuningRun, run_id)
     check_revision(run, revision)
@@ -173,7 +173,7 @@ def update(
     *,
     description: str | None = None,
     tags: list[str] | None = None,
-    revision: int | None = None,
+    revision: Revision = None,
 ) -> TuningRun:
     run = unit.get(TuningRun, run_id)
     unit.change(run, revision, **changes(description=description, tags=tags))

@@ -9,7 +9,7 @@ from softprompt.errors import ParameterInvalid
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Space
 from softprompt.studio import containers, trash
-from softprompt.studio.access import Unit
+from softprompt.studio.access import Revision, Unit
 from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text
 
@@ -64,7 +64,7 @@ def update(
     stage: str | None = None,
     description: str | None = None,
     tags: list[str] | None = None,
-    revision: int | None = None,
+    revision: Revision = None,
 ) -> Space:
     space = unit.get(Space, space_id)
     values = changes(name=name, description=description, tags=tags)

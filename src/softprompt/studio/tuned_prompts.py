@@ -12,7 +12,7 @@ from softprompt.errors import NotFound, ParameterInvalid
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Project, Space, TunedPrompt, TuningRun
 from softprompt.storage.types import new_id
-from softprompt.studio.access import Role, Unit, check_revision
+from softprompt.studio.access import Revision, Role, Unit, check_revision
 from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import changes, clean_name, clean_text
 
@@ -88,7 +88,7 @@ def update(
     name: str | None = None,
     description: str | None = None,
     tags: list[str] | None = None,
-    revision: int | None = None,
+    revision: Revision = None,
 ) -> TunedPrompt:
     prompt = unit.get(TunedPrompt, prompt_id)
     unit.change(prompt, revision, **changes(name=name, description=description, tags=tags))
@@ -113,7 +113,7 @@ def promote(unit: Unit, prompt_id: str, space_id: str, *, description: str | Non
     return promoted
 
 
-def delete(unit: Unit, prompt_id: str, revision: int | None = None) -> None:
+def delete(unit: Unit, prompt_id: str, revision: Revision = None) -> None:
     """Refused while something needs it. Files go when the last row that shares them is purged."""
     prompt = unit.get(TunedPrompt, prompt_id)
     check_revision(prompt, revision)

@@ -14,6 +14,8 @@ from .conftest import Clients, message, ok, rows, unique
 
 def test_a_backup_is_made_carried_away_and_deleted(admin: httpx.Client, studio: LiveStudio) -> None:
     ok(admin.post("/api/datasets", params={"name": unique()}, content=rows()), 201)
+    refused = admin.post("/api/backups", headers={"idempotency-key": "nightly"})
+    assert "every backup is of another moment" in message(refused, 400)
     made = ok(admin.post("/api/backups"), 201)
     assert (made["rows"]["datasets"], made["missing"]) == (1, [])
     (found,) = ok(admin.get("/api/backups"))["items"]

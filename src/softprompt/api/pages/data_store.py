@@ -11,7 +11,7 @@ from fastapi import Request
 
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.pages.shared import project_of
-from softprompt.api.studio.uploads import written
+from softprompt.api.uploads import written
 from softprompt.errors import WrongState
 from softprompt.storage.tables import Dataset, Project
 from softprompt.studio import datasets

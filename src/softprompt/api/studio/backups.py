@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.responses import FileResponse, Response
 from typing_extensions import TypedDict
 
+from softprompt.api.answers import refuse_key
 from softprompt.api.context import caller_of, studio_of, unit_of
 from softprompt.api.studio.shapes import BINARY, new_router
 from softprompt.studio import backups
@@ -54,6 +55,7 @@ def make_backup(request: Request) -> Any:
 
     It holds digests of keys and passwords. `softprompt restore` makes a studio of it.
     """
+    refuse_key(request, "every backup is of another moment")
     studio = studio_of(request)
     made, manifest = backups.make(studio.office, caller_of(request).actor, studio.settings.data_dir)
     return {**show_backup(made), "rows": manifest.rows, "missing": manifest.missing}

@@ -13,11 +13,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import created
+from softprompt.api.answers import REPEATABLE, created
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.studio.datasets import DatasetShown, show_dataset
-from softprompt.api.studio.shapes import REPEATABLE, Body, new_router
-from softprompt.api.studio.uploads import written
+from softprompt.api.studio.shapes import Body, new_router
+from softprompt.api.uploads import written
 from softprompt.errors import DatasetUnreadable, ParameterInvalid, WrongState
 from softprompt.storage.tables import Dataset, Project
 from softprompt.studio import datasets, datasets_edit, datasets_fix

@@ -14,12 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import created, paged, revision_of, tagged
+from softprompt.api.answers import GUARDED, REPEATABLE, created, paged, revision_of, tagged
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.studio.shapes import (
     BINARY,
-    GUARDED,
-    REPEATABLE,
     Body,
     Description,
     InProjectPaging,

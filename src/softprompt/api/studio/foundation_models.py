@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import created
+from softprompt.api.answers import GUARDED, REPEATABLE, check_mark, created, mark_of, marked
 from softprompt.api.context import unit_of
-from softprompt.api.studio.shapes import REPEATABLE, Body, Reference, new_router
+from softprompt.api.studio.shapes import Body, Reference, new_router
 from softprompt.catalogue import SEQ2SEQ_LEARNING_RATE
 from softprompt.params import TuneConfig
 from softprompt.storage.rows import Rows
@@ -107,16 +107,18 @@ def add_model(request: Request, body: NewModel) -> JSONResponse:
 
 
 @router.get("/api/models/{model_id:path}", response_model=ModelShown)
-def get_model(request: Request, model_id: str) -> Any:
+def get_model(request: Request, model_id: str) -> JSONResponse:
     """A foundation model by its id or one of its other names."""
     with unit_of(request, write=False) as unit:
-        return _shown(unit.rows, model_id)
+        shown = _shown(unit.rows, model_id)
+        return marked(mark_of(shown), shown)
 
 
-@router.delete("/api/models/{model_id:path}", status_code=204)
+@router.delete("/api/models/{model_id:path}", status_code=204, openapi_extra=GUARDED)
 def remove_model(request: Request, model_id: str) -> Response:
     """Forget a folder that was added; its files stay."""
     with unit_of(request) as unit:
+        check_mark(request, mark_of(_shown(unit.rows, model_id)), f"Foundation model {model_id!r}")
         foundation_models.remove(unit, model_id)
     return Response(status_code=204)
 

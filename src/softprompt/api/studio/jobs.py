@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import paged
+from softprompt.api.answers import GUARDED, marked, paged, tags_of
 from softprompt.api.context import unit_of
 from softprompt.api.studio.shapes import Body, ProblemShown, new_router
 from softprompt.storage.work import Job
@@ -120,10 +121,15 @@ def list_jobs(request: Request, query: Annotated[JobsQuery, Query()]) -> Any:
         return {"items": found[: query.limit], "total": total, "next": None, "counts": overview.counts}
 
 
-@router.patch("/api/jobs/{job_id}", response_model=JobShown)
-def set_job_priority(request: Request, job_id: str, body: Turn) -> Any:
-    """Let a job that waits go earlier or later. Named by its id, or by that of its run or evaluation."""
-    return _changed(request, lambda unit: queue.set_priority(unit, job_id, body.priority))
+@router.patch("/api/jobs/{job_id}", response_model=JobShown, openapi_extra=GUARDED)
+def set_job_priority(request: Request, job_id: str, body: Turn) -> JSONResponse:
+    """Let a job that waits go earlier or later. Named by its id, or by that of its run or evaluation.
+
+    Its priority is its ETag.
+    """
+    before = tags_of(request)
+    shown = _changed(request, lambda unit: queue.set_priority(unit, job_id, body.priority, before=before))
+    return marked(shown["priority"], shown)
 
 
 @router.post("/api/jobs/{job_id}/retry", response_model=JobShown)

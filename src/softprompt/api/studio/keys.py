@@ -8,7 +8,7 @@ from fastapi import Query, Request
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import paged
+from softprompt.api.answers import paged, refuse_key
 from softprompt.api.context import unit_of
 from softprompt.api.studio.shapes import Body, Ordered, Reference, new_router, page_of
 from softprompt.errors import NotFound, UsageError
@@ -76,8 +76,7 @@ def list_keys(request: Request, query: Annotated[Ordered, Query()]) -> Any:
 @router.post("/api/keys", status_code=201, response_model=NewKeyShown)
 def create_key(request: Request, body: NewKey) -> Any:
     """Make a key. It can do nothing that you cannot do."""
-    if "idempotency-key" in request.headers:  # answers to it are stored, and a key must not be
-        raise UsageError("Idempotency-Key: not here, since the answer holds a secret that is stored nowhere.")
+    refuse_key(request)
     with unit_of(request) as unit:
         container = _container(unit, body)
         user = _user(unit, body.user) if body.user else None

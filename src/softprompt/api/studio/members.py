@@ -1,4 +1,4 @@
-"""Members of projects and spaces over HTTP: who has which role there."""
+"""Members of projects and spaces over HTTP: who has which role there. The role is the ETag."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
+from softprompt.api.answers import GUARDED, marked, tags_of
 from softprompt.api.context import unit_of
 from softprompt.api.studio.shapes import Body, new_router
 from softprompt.storage.people import User
@@ -45,10 +46,12 @@ def _list(request: Request, table: type[Project] | type[Space], key: str) -> Any
         return {"items": sorted(found, key=lambda m: m["user"]), "total": len(found), "next": None}
 
 
-def _set(request: Request, table: type[Project] | type[Space], key: str, user: str, role: Any) -> Any:
+def _set(request: Request, table: type[Project] | type[Space], key: str, user: str, role: Any) -> Response:
     with unit_of(request) as unit:
-        member = memberships.set_member(unit, unit.get(table, key), user, role)
-        return None if member is None else {"user_id": member.user_id, "user": user, "role": member.role}
+        member = memberships.set_member(unit, unit.get(table, key), user, role, before=tags_of(request))
+        if member is None:
+            return Response(status_code=204)
+        return marked(member.role, {"user_id": member.user_id, "user": user, "role": member.role})
 
 
 @router.get("/api/projects/{project_id}/members", response_model=Members)
@@ -57,17 +60,16 @@ def list_project_members(request: Request, project_id: str) -> Any:
     return _list(request, Project, project_id)
 
 
-@router.put("/api/projects/{project_id}/members/{user}", response_model=MemberShown)
-def set_project_member(request: Request, project_id: str, user: str, body: Role) -> Any:
+@router.put("/api/projects/{project_id}/members/{user}", response_model=MemberShown, openapi_extra=GUARDED)
+def set_project_member(request: Request, project_id: str, user: str, body: Role) -> Response:
     """Give a user, by name, a role in the project."""
     return _set(request, Project, project_id, user, body.role)
 
 
-@router.delete("/api/projects/{project_id}/members/{user}", status_code=204)
+@router.delete("/api/projects/{project_id}/members/{user}", status_code=204, openapi_extra=GUARDED)
 def remove_project_member(request: Request, project_id: str, user: str) -> Response:
     """Take a user's role in the project away."""
-    _set(request, Project, project_id, user, None)
-    return Response(status_code=204)
+    return _set(request, Project, project_id, user, None)
 
 
 @router.get("/api/spaces/{space_id}/members", response_model=Members)
@@ -76,14 +78,13 @@ def list_space_members(request: Request, space_id: str) -> Any:
     return _list(request, Space, space_id)
 
 
-@router.put("/api/spaces/{space_id}/members/{user}", response_model=MemberShown)
-def set_space_member(request: Request, space_id: str, user: str, body: Role) -> Any:
+@router.put("/api/spaces/{space_id}/members/{user}", response_model=MemberShown, openapi_extra=GUARDED)
+def set_space_member(request: Request, space_id: str, user: str, body: Role) -> Response:
     """Give a user, by name, a role in the space."""
     return _set(request, Space, space_id, user, body.role)
 
 
-@router.delete("/api/spaces/{space_id}/members/{user}", status_code=204)
+@router.delete("/api/spaces/{space_id}/members/{user}", status_code=204, openapi_extra=GUARDED)
 def remove_space_member(request: Request, space_id: str, user: str) -> Response:
     """Take a user's role in the space away."""
-    _set(request, Space, space_id, user, None)
-    return Response(status_code=204)
+    return _set(request, Space, space_id, user, None)

@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import created
+from softprompt.api.answers import REPEATABLE, created
 from softprompt.api.context import unit_of
-from softprompt.api.studio.shapes import REPEATABLE, Body, Reference, new_router
+from softprompt.api.studio.shapes import Body, Reference, new_router
 from softprompt.errors import NotFound
 from softprompt.studio import foundation_models, model_pulls, model_use
 from softprompt.studio.access import Unit, iso

@@ -21,9 +21,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from softprompt.api.answers import created
+from softprompt.api.answers import REPEATABLE, created
 from softprompt.api.context import studio_of, unit_of
-from softprompt.api.studio.shapes import REPEATABLE, Name, Project, Reference, new_router
+from softprompt.api.studio.shapes import Name, Project, Reference, new_router
 from softprompt.api.studio.tuned_prompts import PromptShown, show_prompt
 from softprompt.api.uploads import UPLOAD_BODY, Received, received
 from softprompt.engine.artifact_card import CARD

@@ -9,12 +9,10 @@ from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ConfigDict, Field, create_model
 
-from softprompt.api.answers import created, paged, revision_of, tagged
+from softprompt.api.answers import GUARDED, REPEATABLE, created, paged, revision_of, tagged
 from softprompt.api.context import unit_of
 from softprompt.api.studio.run_events import TOLD, EventsQuery, tell
 from softprompt.api.studio.shapes import (
-    GUARDED,
-    REPEATABLE,
     Body,
     Description,
     InProjectPaging,

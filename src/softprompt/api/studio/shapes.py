@@ -46,28 +46,6 @@ class ErrorShown(TypedDict):
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorShown, "description": "What went wrong."}}
-REPEATABLE = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "A repeat with the same key and body gets the first answer and makes nothing.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 200},
-        }
-    ]
-}
-GUARDED = {
-    "parameters": [
-        {
-            "name": "If-Match",
-            "in": "header",
-            "required": False,
-            "description": "The ETag that was read; 412 if it changed since.",
-            "schema": {"type": "string"},
-        }
-    ]
-}
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 

@@ -12,10 +12,11 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
+from softprompt.api.answers import GUARDED, marked
 from softprompt.api.auth import COOKIE
 from softprompt.api.context import address_of, caller_of, studio_of, unit_of
 from softprompt.api.studio.shapes import Body, new_router
-from softprompt.api.studio.users import Ended, Password, UserShown, show_user
+from softprompt.api.studio.users import Ended, Password, UserShown, hold_as_read, marked_user, show_user, user_mark
 from softprompt.errors import Forbidden, Unauthenticated
 from softprompt.storage.people import BrowserSession, User
 from softprompt.studio import people
@@ -111,12 +112,12 @@ def sign_out(request: Request) -> Response:
 
 
 @router.get("/api/me", response_model=Me)
-def me(request: Request) -> Any:
+def me(request: Request) -> JSONResponse:
     """Who you are, and what you may at most."""
     caller = caller_of(request)
     with unit_of(request, write=False) as unit:
         user = unit.rows.get(User, caller.actor.user_id) if caller.actor.user_id else None
-        return {
+        shown = {
             "user": show_user(user) if user else None,
             "role": caller.actor.role,
             "admin": caller.actor.admin,
@@ -124,15 +125,16 @@ def me(request: Request) -> Any:
             "key_id": caller.actor.key_id,
             "csrf": caller.csrf,
         }
+        return marked(user_mark(user), shown) if user else JSONResponse(shown)
 
 
-@router.patch("/api/me", response_model=UserShown)
-def rename_oneself(request: Request, body: OwnName) -> Any:
+@router.patch("/api/me", response_model=UserShown, openapi_extra=GUARDED)
+def rename_oneself(request: Request, body: OwnName) -> JSONResponse:
     """Change your name, with which you sign in."""
     with unit_of(request) as unit:
-        user = _oneself(request, unit, "A name")
+        user = hold_as_read(request, unit, _oneself(request, unit, "A name"))
         people.rename(unit, user, body.name)
-        return show_user(user)
+        return marked_user(user)
 
 
 @router.put("/api/me/password", response_model=SignedInShown)

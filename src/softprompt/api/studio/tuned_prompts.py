@@ -8,12 +8,10 @@ from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ConfigDict
 
-from softprompt.api.answers import created, paged, revision_of, tagged
+from softprompt.api.answers import GUARDED, REPEATABLE, created, paged, revision_of, tagged
 from softprompt.api.context import unit_of
 from softprompt.api.studio.shapes import (
     BINARY,
-    GUARDED,
-    REPEATABLE,
     Body,
     Description,
     InContainerPaging,

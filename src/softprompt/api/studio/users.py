@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import created, paged
+from softprompt.api.answers import GUARDED, REPEATABLE, check_mark, created, mark_of, marked, paged, refuse_key
 from softprompt.api.context import unit_of
-from softprompt.api.studio.shapes import REPEATABLE, Body, Ordered, new_router, page_of
+from softprompt.api.studio.shapes import Body, Ordered, new_router, page_of
 from softprompt.errors import NotFound
 from softprompt.storage.people import User
 from softprompt.studio import directory, people
@@ -112,37 +112,37 @@ def create_user(request: Request, body: NewUser) -> JSONResponse:
 
 
 @router.get("/api/users/{user_id}", response_model=UserDetail)
-def get_user(request: Request, user_id: str) -> Any:
+def get_user(request: Request, user_id: str) -> JSONResponse:
     """A user by id or name, with the roles they have and when they were here last."""
     with unit_of(request, write=False) as unit:
         (found,) = directory.entries(unit, [_user(unit, user_id)])
-        return show_user_detail(found)
+        return marked(user_mark(found.user), show_user_detail(found))
 
 
-@router.patch("/api/users/{user_id}", response_model=UserShown)
-def update_user(request: Request, user_id: str, body: UserChanges) -> Any:
+@router.patch("/api/users/{user_id}", response_model=UserShown, openapi_extra=GUARDED)
+def update_user(request: Request, user_id: str, body: UserChanges) -> JSONResponse:
     """Change the name, or make somebody an admin of the studio or no longer. One admin always stays."""
     with unit_of(request) as unit:
-        user = _user(unit, user_id)
+        user = _as_read(request, unit, user_id)
         if body.name is not None:
             people.rename(unit, user, body.name)
         if body.admin is not None:
             people.set_admin(unit, user.id, body.admin)
-        return show_user(user)
+        return marked_user(user)
 
 
-@router.post("/api/users/{user_id}/disable", response_model=UserShown)
-def disable_user(request: Request, user_id: str) -> Any:
+@router.post("/api/users/{user_id}/disable", response_model=UserShown, openapi_extra=GUARDED)
+def disable_user(request: Request, user_id: str) -> JSONResponse:
     """Keys, tokens and sessions of the user end at once."""
     with unit_of(request) as unit:
-        return show_user(people.disable_user(unit, _user(unit, user_id).id))
+        return marked_user(people.disable_user(unit, _as_read(request, unit, user_id).id))
 
 
-@router.post("/api/users/{user_id}/enable", response_model=UserShown)
-def enable_user(request: Request, user_id: str) -> Any:
+@router.post("/api/users/{user_id}/enable", response_model=UserShown, openapi_extra=GUARDED)
+def enable_user(request: Request, user_id: str) -> JSONResponse:
     """Let somebody in again who was disabled: password, keys and roles are as they were."""
     with unit_of(request) as unit:
-        return show_user(people.enable_user(unit, _user(unit, user_id).id))
+        return marked_user(people.enable_user(unit, _as_read(request, unit, user_id).id))
 
 
 @router.delete("/api/users/{user_id}/sessions", response_model=Ended)
@@ -152,18 +152,19 @@ def end_user_sessions(request: Request, user_id: str) -> Any:
         return {"ended": people.end_sessions(unit, _user(unit, user_id).id)}
 
 
-@router.put("/api/users/{user_id}/password", response_model=UserShown)
-def set_user_password(request: Request, user_id: str, body: NewPassword) -> Any:
-    """Sessions of the user end."""
+@router.put("/api/users/{user_id}/password", response_model=UserShown, openapi_extra=GUARDED)
+def set_user_password(request: Request, user_id: str, body: NewPassword) -> JSONResponse:
+    """Sessions of the user end, and tokens that were made with the old password."""
     with unit_of(request) as unit:
-        user = _user(unit, user_id)
+        user = _as_read(request, unit, user_id)
         people.set_password(unit, user, body.password)
-        return show_user(user)
+        return marked_user(user)
 
 
 @router.post("/api/users/{user_id}/link", status_code=201, response_model=LinkShown)
 def create_sign_in_link(request: Request, user_id: str) -> Any:
     """A link that signs the user in once."""
+    refuse_key(request)
     with unit_of(request) as unit:
         secret = people.sign_in_link(unit, _user(unit, user_id))
     return {"link": _address(request, secret)}
@@ -172,6 +173,7 @@ def create_sign_in_link(request: Request, user_id: str) -> Any:
 @router.post("/api/users/{user_id}/reset", status_code=201, response_model=LinkShown)
 def reset_user(request: Request, user_id: str) -> Any:
     """Take the user's password away and end their sessions; a link that signs in once, to set a new one."""
+    refuse_key(request)
     with unit_of(request) as unit:
         _, secret = people.reset(unit, _user(unit, user_id).id)
     return {"link": _address(request, secret)}
@@ -179,6 +181,27 @@ def reset_user(request: Request, user_id: str) -> Any:
 
 def _address(request: Request, secret: str) -> str:
     return f"{str(request.base_url).rstrip('/')}/sign-in?link={secret}"
+
+
+def marked_user(user: User) -> JSONResponse:
+    """A user with an ETag."""
+    return marked(user_mark(user), show_user(user))
+
+
+def user_mark(user: User) -> str:
+    """Changes with the password, too."""
+    return mark_of(show_user(user), people.password_mark(user))
+
+
+def hold_as_read(request: Request, unit: Unit, user: User) -> User:
+    """The user, held, if nobody changed them since they were read."""
+    unit.rows.lock(user)
+    check_mark(request, user_mark(user), f"User {user.name!r}")
+    return user
+
+
+def _as_read(request: Request, unit: Unit, user_id: str) -> User:
+    return hold_as_read(request, unit, _user(unit, user_id))
 
 
 def _user(unit: Unit, user_id: str) -> User:

@@ -10,10 +10,12 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import Field
 
+from softprompt.api.answers import REPEATABLE, refuse_key
 from softprompt.api.context import studio_of, unit_of
-from softprompt.api.watsonx.shared import Body, container, for_mode, home, placed, project_of
+from softprompt.api.watsonx.shared import Body, container, for_mode, home, made, placed, project_of
 from softprompt.api.watsonx.uploads import download_path, upload_path
 from softprompt.errors import NotFound
 from softprompt.storage.rows import Page
@@ -53,18 +55,21 @@ class Search(Body):
     include: str | None = None
 
 
-@router.post("/v2/assets", status_code=201)
-def create_asset(request: Request, body: NewAsset) -> dict[str, Any]:
+@router.post("/v2/assets", status_code=201, response_model=dict[str, Any], openapi_extra=REPEATABLE)
+def create_asset(request: Request, body: NewAsset) -> JSONResponse:
     """A dataset that waits for its file."""
     about = body.entity.get("data_asset") or {}
     kind = str(about.get("mime_type") or "application/octet-stream") if isinstance(about, dict) else ""
-    with unit_of(request) as unit:
+
+    def make(unit: Unit) -> dict[str, Any]:
         project = project_of(unit, request, what="data assets")
         meta = body.metadata
-        made = datasets.create(
+        dataset = datasets.create(
             unit, project, meta.name, description=meta.description or "", tags=meta.tags, media_type=kind[:100]
         )
-        return document(made)
+        return document(dataset)
+
+    return made(request, body, make)
 
 
 @router.get("/v2/assets/{asset_id}")
@@ -93,6 +98,7 @@ def delete_asset(request: Request, asset_id: str) -> Response:
 @router.post("/v2/assets/{asset_id}/attachments", status_code=201)
 def create_attachment(request: Request, asset_id: str, body: NewAttachment) -> dict[str, Any]:
     """The address at which the file may be put, once."""
+    refuse_key(request)
     with unit_of(request) as unit:
         dataset, secret = datasets.open_upload(
             unit, asset_id, attachment_id=new_id(), file_name=body.name[:300], media_type=body.mime[:100]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
+from softprompt.api.answers import GUARDED, REPEATABLE, revision_of, tagged
 from softprompt.api.context import unit_of
 from softprompt.api.errors import answer
 from softprompt.api.watsonx.shared import (
@@ -17,13 +19,14 @@ from softprompt.api.watsonx.shared import (
     container,
     home,
     listed,
+    made,
     patched,
     placed,
 )
 from softprompt.errors import NameTaken, UsageError
 from softprompt.storage.tables import Deployment
 from softprompt.studio import deployments
-from softprompt.studio.access import iso
+from softprompt.studio.access import Unit, iso
 from softprompt.studio.names import serving_name
 
 router = APIRouter(tags=["watsonx: deployments"])
@@ -40,25 +43,29 @@ class NewDeployment(Placed):
     base_model_id: str | None = None
 
 
-@router.post("/ml/v4/deployments", status_code=202)
-def create_deployment(request: Request, body: NewDeployment) -> dict[str, Any]:
-    if body.online is None:
+@router.post("/ml/v4/deployments", status_code=202, response_model=dict[str, Any], openapi_extra=REPEATABLE)
+def create_deployment(request: Request, body: NewDeployment) -> JSONResponse:
+    online = body.online
+    if online is None:
         raise UsageError(
             "online: only online deployments are made here. Use client.deployments.ConfigurationMetaNames.ONLINE."
         )
-    with unit_of(request) as unit:
-        made = deployments.create(
+
+    def make(unit: Unit) -> dict[str, Any]:
+        deployment = deployments.create(
             unit,
             container(unit, request, body),
             body.name,
-            serving=_serving(body.online.get("parameters")),
+            serving=_serving(online.get("parameters")),
             prompt_id=_id(body.asset, "asset"),
             session_id=_id(body.prompt_template, "prompt_template"),
             model_id=body.base_model_id,
             description=body.description or "",
             tags=body.tags,
         )
-        return document(request, made)
+        return document(request, deployment)
+
+    return made(request, body, make, 202)
 
 
 @router.get("/ml/v4/deployments", response_model=None)
@@ -82,27 +89,29 @@ def list_deployments(
         return listed(request, page, lambda row: document(request, row), limit)
 
 
-@router.get("/ml/v4/deployments/{deployment_id}")
-def get_deployment(request: Request, deployment_id: str) -> dict[str, Any]:
+@router.get("/ml/v4/deployments/{deployment_id}", response_model=dict[str, Any])
+def get_deployment(request: Request, deployment_id: str) -> JSONResponse:
     with unit_of(request, write=False) as unit:
-        return document(request, deployments.find(unit, deployment_id))
+        deployment = deployments.find(unit, deployment_id)
+        return tagged(deployment, document(request, deployment))
 
 
-@router.patch("/ml/v4/deployments/{deployment_id}")
-def update_deployment(request: Request, deployment_id: str, body: Patch) -> dict[str, Any]:
+@router.patch("/ml/v4/deployments/{deployment_id}", response_model=dict[str, Any], openapi_extra=GUARDED)
+def update_deployment(request: Request, deployment_id: str, body: Patch) -> JSONResponse:
     values = patched(body, CHANGES)
     if "online" in values:
         values["serving"] = _serving(values.pop("online"))
     if "asset" in values:
         values["prompt_id"] = _id(values.pop("asset"), "asset")
     with unit_of(request) as unit:
-        return document(request, deployments.update(unit, deployment_id, **values))
+        deployment = deployments.update(unit, deployment_id, revision=revision_of(request), **values)
+        return tagged(deployment, document(request, deployment))
 
 
-@router.delete("/ml/v4/deployments/{deployment_id}", status_code=204)
+@router.delete("/ml/v4/deployments/{deployment_id}", status_code=204, openapi_extra=GUARDED)
 def delete_deployment(request: Request, deployment_id: str) -> Response:
     with unit_of(request) as unit:
-        deployments.delete(unit, deployment_id)
+        deployments.delete(unit, deployment_id, revision_of(request))
     return Response(status_code=204)
 
 

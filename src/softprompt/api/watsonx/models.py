@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 
+from softprompt.api.answers import GUARDED, REPEATABLE, revision_of, tagged
 from softprompt.api.context import unit_of
-from softprompt.api.watsonx.shared import NAMED, Limit, Patch, Placed, home, listed, patched, placed
+from softprompt.api.watsonx.shared import NAMED, Limit, Patch, Placed, home, listed, made, patched, placed
 from softprompt.errors import UsageError
 from softprompt.storage.tables import TunedPrompt
 from softprompt.studio import runs, tuned_prompts
-from softprompt.studio.access import iso
+from softprompt.studio.access import Unit, iso
 
 router = APIRouter(tags=["watsonx: models"])
 MODEL_TYPE = "prompt_tune_1.0"
@@ -43,30 +45,36 @@ def list_models(request: Request, limit: Limit = 100, cursor: str | None = None)
         return listed(request, page, document, limit)
 
 
-@router.post("/ml/v4/models", status_code=202)
-def create_model(request: Request, body: NewModel) -> dict[str, Any]:
+@router.post("/ml/v4/models", status_code=202, response_model=dict[str, Any], openapi_extra=REPEATABLE)
+def create_model(request: Request, body: NewModel) -> JSONResponse:
     """Keep the result of a run that was started with auto_update_model=False."""
-    if body.training_id is None:
+    training_id = body.training_id
+    if training_id is None:
         kind = f" (given: {body.type!r})" if body.type else ""
         raise UsageError(f"training_id: only models of finished prompt tuning runs are kept here{kind}.")
-    with unit_of(request) as unit:
-        prompt = runs.prompt_of(unit, body.training_id)
+
+    def make(unit: Unit) -> dict[str, Any]:
+        prompt = runs.prompt_of(unit, training_id)
         if body.name or body.description or body.tags:
             tuned_prompts.update(unit, prompt.id, name=body.name, description=body.description, tags=body.tags)
         return document(prompt)
 
+    return made(request, body, make, 202)
 
-@router.get("/ml/v4/models/{model_id}")
-def get_model(request: Request, model_id: str) -> dict[str, Any]:
+
+@router.get("/ml/v4/models/{model_id}", response_model=dict[str, Any])
+def get_model(request: Request, model_id: str) -> JSONResponse:
     with unit_of(request, write=False) as unit:
-        return document(tuned_prompts.get(unit, model_id))
+        prompt = tuned_prompts.get(unit, model_id)
+        return tagged(prompt, document(prompt))
 
 
-@router.patch("/ml/v4/models/{model_id}")
-def update_model(request: Request, model_id: str, body: Patch) -> dict[str, Any]:
+@router.patch("/ml/v4/models/{model_id}", response_model=dict[str, Any], openapi_extra=GUARDED)
+def update_model(request: Request, model_id: str, body: Patch) -> JSONResponse:
     values = patched(body, NAMED)
     with unit_of(request) as unit:
-        return document(tuned_prompts.update(unit, model_id, **values))
+        prompt = tuned_prompts.update(unit, model_id, revision=revision_of(request), **values)
+        return tagged(prompt, document(prompt))
 
 
 def document(prompt: TunedPrompt) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
+from softprompt.api.answers import GUARDED, REPEATABLE, revision_of, tagged
 from softprompt.api.context import caller_of, unit_of
-from softprompt.api.watsonx.shared import Body, Limit, listed
+from softprompt.api.watsonx.shared import Body, Limit, listed, made
 from softprompt.storage.tables import Project
 from softprompt.studio import projects
-from softprompt.studio.access import iso
+from softprompt.studio.access import Unit, check_revision, iso
 
 router = APIRouter(tags=["watsonx: projects"])
 
@@ -35,29 +37,34 @@ def list_projects(request: Request, limit: Limit = 100, name: str = "", cursor: 
         return listed(request, page, lambda row: document(request, row), limit)
 
 
-@router.post("/transactional/v2/projects", status_code=201)
-def create_project(request: Request, body: NewProject) -> dict[str, str]:
-    with unit_of(request) as unit:
-        made = projects.create(unit, body.name, description=body.description or "", tags=body.tags)
-        return {"location": f"/v2/projects/{made.id}"}
+@router.post("/transactional/v2/projects", status_code=201, response_model=dict[str, str], openapi_extra=REPEATABLE)
+def create_project(request: Request, body: NewProject) -> JSONResponse:
+    def make(unit: Unit) -> dict[str, Any]:
+        project = projects.create(unit, body.name, description=body.description or "", tags=body.tags)
+        return {"location": f"/v2/projects/{project.id}"}
+
+    return made(request, body, make)
 
 
-@router.get("/v2/projects/{project_id}")
-def get_project(request: Request, project_id: str) -> dict[str, Any]:
+@router.get("/v2/projects/{project_id}", response_model=dict[str, Any])
+def get_project(request: Request, project_id: str) -> JSONResponse:
     with unit_of(request, write=False) as unit:
-        return document(request, projects.get(unit, project_id))
+        project = projects.get(unit, project_id)
+        return tagged(project, document(request, project))
 
 
-@router.patch("/v2/projects/{project_id}")
-def update_project(request: Request, project_id: str, body: ChangedProject) -> dict[str, Any]:
+@router.patch("/v2/projects/{project_id}", response_model=dict[str, Any], openapi_extra=GUARDED)
+def update_project(request: Request, project_id: str, body: ChangedProject) -> JSONResponse:
+    changes: dict[str, Any] = {"name": body.name, "description": body.description, "tags": body.tags}
     with unit_of(request) as unit:
-        changed = projects.update(unit, project_id, name=body.name, description=body.description, tags=body.tags)
-        return document(request, changed)
+        project = projects.update(unit, project_id, revision=revision_of(request), **changes)
+        return tagged(project, document(request, project))
 
 
-@router.delete("/transactional/v2/projects/{project_id}", status_code=204)
+@router.delete("/transactional/v2/projects/{project_id}", status_code=204, openapi_extra=GUARDED)
 def delete_project(request: Request, project_id: str) -> Response:
     with unit_of(request) as unit:
+        check_revision(projects.get(unit, project_id), revision_of(request))
         projects.delete(unit, project_id)
     return Response(status_code=204)
 

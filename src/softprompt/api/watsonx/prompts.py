@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
+from softprompt.api.answers import GUARDED, REPEATABLE, revision_of, tagged
 from softprompt.api.context import unit_of
-from softprompt.api.watsonx.shared import Body, Objects, container, home
+from softprompt.api.watsonx.shared import Body, Objects, container, home, made
 from softprompt.errors import InUse
 from softprompt.storage.tables import PromptSession
 from softprompt.studio import prompt_sessions
@@ -61,10 +63,10 @@ class NewTemplate(ChangedTemplate):
     name: str
 
 
-@router.post("/wx/v1/prompts", status_code=201)
-def create_template(request: Request, body: NewTemplate) -> dict[str, Any]:
-    with unit_of(request) as unit:
-        made = prompt_sessions.create(
+@router.post("/wx/v1/prompts", status_code=201, response_model=dict[str, Any], openapi_extra=REPEATABLE)
+def create_template(request: Request, body: NewTemplate) -> JSONResponse:
+    def make(unit: Unit) -> dict[str, Any]:
+        session = prompt_sessions.create(
             unit,
             container(unit, request),
             body.name,
@@ -74,37 +76,41 @@ def create_template(request: Request, body: NewTemplate) -> dict[str, Any]:
             description=body.description or "",
         )
         if body.lock is not None and body.lock.locked:
-            prompt_sessions.lock(unit, made.id, True)
-        return document(made)
+            prompt_sessions.lock(unit, session.id, True)
+        return document(session)
+
+    return made(request, body, make)
 
 
-@router.get("/wx/v1/prompts/{prompt_id}")
-def get_template(request: Request, prompt_id: str) -> dict[str, Any]:
+@router.get("/wx/v1/prompts/{prompt_id}", response_model=dict[str, Any])
+def get_template(request: Request, prompt_id: str) -> JSONResponse:
     with unit_of(request, write=False) as unit:
-        return document(prompt_sessions.get(unit, prompt_id))
+        session = prompt_sessions.get(unit, prompt_id)
+        return tagged(session, document(session))
 
 
-@router.patch("/wx/v1/prompts/{prompt_id}")
-def update_template(request: Request, prompt_id: str, body: ChangedTemplate) -> dict[str, Any]:
+@router.patch("/wx/v1/prompts/{prompt_id}", response_model=dict[str, Any], openapi_extra=GUARDED)
+def update_template(request: Request, prompt_id: str, body: ChangedTemplate) -> JSONResponse:
     with unit_of(request) as unit:
         before = prompt_sessions.get(unit, prompt_id)
         changed = prompt_sessions.update(
             unit,
             prompt_id,
+            revision=revision_of(request),
             name=body.name,
             description=body.description,
             mode=body.input_mode,
             model_id=body.prompt.model_id if body.prompt else None,
             content=_content(body, before.content),
         )
-        return document(changed)
+        return tagged(changed, document(changed))
 
 
-@router.delete("/wx/v1/prompts/{prompt_id}", status_code=204)
+@router.delete("/wx/v1/prompts/{prompt_id}", status_code=204, openapi_extra=GUARDED)
 def delete_template(request: Request, prompt_id: str) -> Response:
     with unit_of(request) as unit:
         _check_lock(unit, prompt_sessions.get(unit, prompt_id))
-        prompt_sessions.delete(unit, prompt_id)
+        prompt_sessions.delete(unit, prompt_id, revision_of(request))
     return Response(status_code=204)
 
 
@@ -127,12 +133,19 @@ def render_template(request: Request, prompt_id: str) -> dict[str, str]:
         return {"input": prompt_sessions.rendered(prompt_sessions.get(unit, prompt_id).content)}
 
 
-@router.post("/wx/v1/prompts/{prompt_id}/chat_items", status_code=201)
-def add_chat_items(request: Request, prompt_id: str, body: Objects) -> dict[str, Any]:
-    with unit_of(request) as unit:
+@router.post(
+    "/wx/v1/prompts/{prompt_id}/chat_items",
+    status_code=201,
+    response_model=dict[str, Any],
+    openapi_extra=REPEATABLE,
+)
+def add_chat_items(request: Request, prompt_id: str, body: Objects) -> JSONResponse:
+    def make(unit: Unit) -> dict[str, Any]:
         before = prompt_sessions.get(unit, prompt_id)
         items = [*(before.content.get("chat_items") or []), *body]
         return document(prompt_sessions.update(unit, prompt_id, content={**before.content, "chat_items": items}))
+
+    return made(request, body, make)
 
 
 def _content(body: ChangedTemplate, before: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the routes of the watsonx wire share: lenient bodies, the project or space of a request, pages, JSON patches.
+"""What the routes of the watsonx wire share: lenient bodies, creates, the place of a request, pages, JSON patches.
 
 IBM's client sends more than it needs, so unknown fields of a body are left alone here, unlike on our own interface.
 """
@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Query, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from softprompt.api.answers import created
 from softprompt.api.context import caller_of
 from softprompt.errors import UsageError
 from softprompt.storage.rows import MOST, Page
@@ -53,6 +55,17 @@ class Placed(Body):
 
     project_id: str | None = None
     space_id: str | None = None
+
+
+def made(
+    request: Request, body: BaseModel | Objects, make: Callable[[Unit], dict[str, Any]], status: int = 201
+) -> JSONResponse:
+    """Make something in one unit of work and answer with it; once only for an `Idempotency-Key`.
+
+    What is asked for stands in the query as well: IBM's client names the project there.
+    """
+    sent = body.model_dump() if isinstance(body, BaseModel) else body
+    return created(request, [sent, request.query_params.multi_items()], make, status)
 
 
 def placed(request: Request, body: Placed | None = None) -> dict[str, str]:

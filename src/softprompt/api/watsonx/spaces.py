@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 
+from softprompt.api.answers import GUARDED, REPEATABLE, revision_of, tagged
 from softprompt.api.context import unit_of
 from softprompt.api.watsonx.projects import storage
-from softprompt.api.watsonx.shared import NAMED, Body, Limit, Patch, listed, patched
+from softprompt.api.watsonx.shared import NAMED, Body, Limit, Patch, listed, made, patched
 from softprompt.errors import UsageError
 from softprompt.storage.tables import Dataset, PromptSession, Space, TunedPrompt
 from softprompt.studio import prompt_sessions, spaces, tuned_prompts
-from softprompt.studio.access import Unit, iso
+from softprompt.studio.access import Unit, check_revision, iso
 
 router = APIRouter(tags=["watsonx: spaces"])
 
@@ -40,12 +42,13 @@ def list_spaces(request: Request, limit: Limit = 100, name: str = "", cursor: st
         return listed(request, page, lambda row: document(request, row), limit)
 
 
-@router.post("/v2/spaces", status_code=202)
-def create_space(request: Request, body: NewSpace) -> dict[str, Any]:
+@router.post("/v2/spaces", status_code=202, response_model=dict[str, Any], openapi_extra=REPEATABLE)
+def create_space(request: Request, body: NewSpace) -> JSONResponse:
     stage = body.stage or {}
     word = stage.get("name") if stage.get("name") in ("development", "testing", "production") else None
-    with unit_of(request) as unit:
-        made = spaces.create(
+
+    def make(unit: Unit) -> dict[str, Any]:
+        space = spaces.create(
             unit,
             body.name,
             stage=word or ("production" if stage.get("production") else "development"),
@@ -53,35 +56,45 @@ def create_space(request: Request, body: NewSpace) -> dict[str, Any]:
             tags=body.tags,
             storage=body.storage,
         )
-        return document(request, made)
+        return document(request, space)
+
+    return made(request, body, make, 202)
 
 
-@router.get("/v2/spaces/{space_id}")
-def get_space(request: Request, space_id: str) -> dict[str, Any]:
+@router.get("/v2/spaces/{space_id}", response_model=dict[str, Any])
+def get_space(request: Request, space_id: str) -> JSONResponse:
     with unit_of(request, write=False) as unit:
-        return document(request, spaces.get(unit, space_id))
+        space = spaces.get(unit, space_id)
+        return tagged(space, document(request, space))
 
 
-@router.patch("/v2/spaces/{space_id}")
-def update_space(request: Request, space_id: str, body: Patch) -> dict[str, Any]:
+@router.patch("/v2/spaces/{space_id}", response_model=dict[str, Any], openapi_extra=GUARDED)
+def update_space(request: Request, space_id: str, body: Patch) -> JSONResponse:
     values = patched(body, NAMED)
     with unit_of(request) as unit:
-        return document(request, spaces.update(unit, space_id, **values))
+        space = spaces.update(unit, space_id, revision=revision_of(request), **values)
+        return tagged(space, document(request, space))
 
 
-@router.delete("/v2/spaces/{space_id}", status_code=202)
+@router.delete("/v2/spaces/{space_id}", status_code=202, openapi_extra=GUARDED)
 def delete_space(request: Request, space_id: str) -> dict[str, str]:
     with unit_of(request) as unit:
+        check_revision(spaces.get(unit, space_id), revision_of(request))
         spaces.delete(unit, space_id)
     return {"id": space_id, "state": "deleted"}
 
 
-@router.post("/projects/api/rest/catalogs/assets/{asset_id}/promote")
-def promote(request: Request, asset_id: str, body: Promotion) -> dict[str, Any]:
+@router.post(
+    "/projects/api/rest/catalogs/assets/{asset_id}/promote", response_model=dict[str, Any], openapi_extra=REPEATABLE
+)
+def promote(request: Request, asset_id: str, body: Promotion) -> JSONResponse:
     """A tuned prompt or a prompt template of a project, again in a space."""
-    with unit_of(request) as unit:
+
+    def make(unit: Unit) -> dict[str, Any]:
         promoted = _promoted(unit, asset_id, body)
         return {"promotedAsset": {"asset_id": promoted.id, "space_id": promoted.space_id, "name": promoted.name}}
+
+    return made(request, body, make, 200)
 
 
 def _promoted(unit: Unit, asset_id: str, body: Promotion) -> TunedPrompt | PromptSession:

@@ -9,12 +9,14 @@ import re
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import ConfigDict
 from pydantic.config import JsonDict
 
+from softprompt.api.answers import REPEATABLE
 from softprompt.api.context import unit_of
 from softprompt.api.watsonx import trainings_params, trainings_view
-from softprompt.api.watsonx.shared import Limit, Placed, listed, nothing, placed, project_of
+from softprompt.api.watsonx.shared import Limit, Placed, listed, made, nothing, placed, project_of
 from softprompt.errors import Forbidden, SoftpromptError, StorageFull, Unavailable, UsageError, WrongState
 from softprompt.storage.rows import MOST
 from softprompt.storage.tables import Dataset, Project, TunedPrompt, TuningRun
@@ -47,13 +49,16 @@ class NewTraining(Placed):
     auto_update_model: bool = True
 
 
-@router.post("/ml/v4/trainings", status_code=201)
-def start_training(request: Request, body: NewTraining) -> dict[str, Any]:
+@router.post("/ml/v4/trainings", status_code=201, response_model=dict[str, Any], openapi_extra=REPEATABLE)
+def start_training(request: Request, body: NewTraining) -> JSONResponse:
     """Queue a run; every bad parameter and every bad line of the data is named at once."""
-    with unit_of(request) as unit:
+
+    def make(unit: Unit) -> dict[str, Any]:
         project = project_of(unit, request, body, what="tuning runs")
         run = _start(unit, project, body)
         return trainings_view.document(run, [], trainings_view.parameters_of(run))
+
+    return made(request, body, make)
 
 
 @router.get("/ml/v4/trainings")
