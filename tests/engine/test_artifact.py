@@ -186,10 +186,20 @@ def test_vectors_too_large_for_the_models_numbers_are_refused(tmp_path: Path) ->
 
     class Half:
         model, model_id, dtype = backbone().model, "tiny", torch.float16
+        kind, hidden_size = backbone().kind, backbone().hidden_size
 
     half: Any = Half()
     with pytest.raises(ArtifactInvalid, match=r"reaches 7e\+04, too large for torch.float16"):
         TunedPrompt.load(folder).check_base(half)
+
+
+def test_a_model_of_another_build_with_the_same_embeddings_is_refused(tmp_path: Path) -> None:
+    folder = tuned().save(tmp_path / "prompt")
+    model, tokenizer = tiny_model("gpt2")
+    with torch.no_grad():
+        model.get_input_embeddings().weight.copy_(backbone().model.get_input_embeddings().weight)
+    with pytest.raises(WrongBase, match=r"the same embeddings but another build \(.*kv_heads 4 instead of 2"):
+        TunedPrompt.load(folder, backbone=wrap(model, tokenizer, model_id="tiny"))
 
 
 # --- what does not fit together is refused before it is written -------------------------------------------------------

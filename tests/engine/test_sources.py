@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from softprompt.catalogue import WheelSource
 from softprompt.config import Settings
 from softprompt.engine import wheel
 from softprompt.engine.model_cache import MANIFEST, digest
-from softprompt.engine.sources import available, locate, resolve
+from softprompt.engine.sources import available, locate, own_folder, resolve
 from softprompt.errors import ModelUnavailable, ModelUnknown
 from softprompt.testing.tiny import tiny_model
 
@@ -155,6 +156,33 @@ def test_half_a_download_in_the_hubs_cache_does_not_count(
     answer(monkeypatch, [], lambda *_, **__: str(tmp_path))
     with pytest.raises(ModelUnavailable, match="is in it without model-2.safetensors"):
         resolve("flan-t5-xl", settings=settings)
+
+
+@pytest.mark.parametrize("index", ["{", "{}", '{"weight_map": []}'])
+def test_a_broken_index_in_the_hubs_cache_does_not_count(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    answer(monkeypatch, [], lambda *_, **__: str(tmp_path))
+    with pytest.raises(ModelUnavailable, match=r"without a whole model.safetensors.index.json"):
+        resolve("flan-t5-xl", settings=settings)
+
+
+def test_weights_that_broke_off_do_not_count_wherever_they_lie(
+    settings: Settings, online: Settings, tiny_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder(), tmp_path / "model"))
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:2000])
+    answer(monkeypatch, ["model.safetensors"], lambda *_, **__: str(folder))
+    with pytest.raises(ModelUnavailable, match=r"is in it without a whole model.safetensors"):
+        resolve("flan-t5-xl", settings=settings)
+    with pytest.raises(ModelUnavailable, match="remove that folder and pull again"):
+        resolve("flan-t5-xl", settings=online)
+    shutil.copytree(folder, own_folder(catalogue.get("smollm2"), settings))
+    with pytest.raises(ModelUnavailable, match=r"was filled by hand, without a whole model.safetensors: complete it"):
+        resolve("smollm2", settings=settings)
 
 
 @pytest.fixture

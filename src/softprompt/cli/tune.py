@@ -46,10 +46,11 @@ def command(
 
     from softprompt.cli.progress import TuneProgress
     from softprompt.data.read import read_examples
-    from softprompt.workbench.tune import tune
+    from softprompt.workbench.tune import check_config, tune
 
     screen = console(stderr=as_json)
     examples = read_examples(train)
+    check_config(config)
     backbone = _open(model, device, config, quiet=as_json)
     shown = TuneProgress(screen) if not as_json or screen.is_terminal else None
     with _writer(events, append=resume) as write, shown or _nothing():

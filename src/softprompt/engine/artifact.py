@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["Base", "TunedPrompt", "base_of", "is_tuned_prompt", "now", "versions_here"]
 
 PROMPT, READOUT = "prompt.safetensors", "readout.safetensors"
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+_SHAPES = ("kind", "layers", "kv_heads", "head_dim")
+"""What of a model has to agree beside its embeddings: models may share those and nothing else."""
 FILES = frozenset({PROMPT, READOUT, CARD, "README.md", "adapter_config.json", "adapter_model.safetensors"})
 
 
@@ -146,13 +149,21 @@ class TunedPrompt:
         return tuned
 
     def check_base(self, backbone: Backbone) -> None:
-        """Refuse any model but the one that the vectors were made for, and number types that cannot hold them."""
+        """Refuse a model with other embeddings or of another shape, and number types that cannot hold the vectors."""
         there = fingerprint(backbone.model)
         if there != self.base.fingerprint:
             raise WrongBase(
                 f"The tuned prompt {self.name!r} was made for {self.base.model_id} (embeddings "
                 f"{self.base.fingerprint[:12]}); the model at hand is {backbone.model_id or 'without a name'} "
                 f"(embeddings {there[:12]}), where its vectors mean nothing. Load {self.base.model_id}, or tune again."
+            )
+        at_hand = base_of(backbone)
+        if other := [name for name in _SHAPES if getattr(at_hand, name) != getattr(self.base, name)]:
+            told = ", ".join(f"{name} {getattr(at_hand, name)} instead of {getattr(self.base, name)}" for name in other)
+            raise WrongBase(
+                f"The tuned prompt {self.name!r} was made for {self.base.model_id}; the model at hand, "
+                f"{backbone.model_id or 'without a name'}, has the same embeddings but another build ({told}). "
+                f"Load {self.base.model_id}, or tune again."
             )
         behind = {} if self.readout is None else self.readout.prompt.tensors()
         for name, tensor in [*self.prompt.tensors().items(), *behind.items()]:
@@ -239,6 +250,15 @@ def is_tuned_prompt(folder: str | Path) -> bool:
     return (Path(folder) / CARD).is_file() or (previous(Path(folder)) / CARD).is_file()
 
 
+def is_of_another_program(folder: str | Path) -> bool:
+    """Whether the folder holds a prompt of PEFT or caikit, or pickles, which `TunedPrompt.load` refuses with advice."""
+    home = Path(folder)
+    if not home.is_dir() or (home / "config.json").exists():
+        return False
+    names = {path.name for path in home.iterdir()}
+    return "adapter_config.json" in names or any(name.endswith(_PICKLES) for name in names)
+
+
 def now() -> str:
     """This moment as the card writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -263,7 +283,7 @@ def _home(folder: Path) -> Path:
         refuse(
             folder, f"has no {CARD}: it was made by another program", "Convert it: softprompt import FOLDER --model ID."
         )
-    if pickles := [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))]:
+    if pickles := [name for name in names if name.endswith(_PICKLES)]:
         refuse(
             folder,
             f"has no {CARD}, only {pickles[0]}, a pickle, which can run any code when it is opened",

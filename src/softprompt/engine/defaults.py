@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from softprompt.catalogue import default_learning_rate, find
-from softprompt.engine.init import Start
+from softprompt.engine.init import Start, start_ids
 from softprompt.engine.plans import Pace, Schedule, pace_of, rate_share, schedule_of, shape_of
 from softprompt.params import TuneConfig
 
@@ -53,6 +53,15 @@ def resolve(
     schedule, notes = _schedule(backbone, config, rows, pace)
     if start.init == "examples" and config.init is None:
         notes = (f"the vectors start from solved training rows: {start.prefix_length} virtual tokens", *notes)
+    if start.init in ("text", "labels") and start.place != "suffix":
+        whole = len(start_ids(backbone, start))
+        if whole > start.prefix_length:
+            what = "the text" if start.init == "text" else "the labels"
+            notes = (
+                f"the vectors start from the first {start.prefix_length} of the {whole} tokens of {what}; "
+                f"--virtual-tokens {whole} takes all of them",
+                *notes,
+            )
     return Recipe(schedule, start, notes)
 
 

@@ -59,7 +59,7 @@ def initial_prompt(backbone: Backbone, start: Start) -> SoftPrompt:
     generator = torch.Generator().manual_seed(start.seed)
     front = 0 if start.place == "suffix" else start.prefix_length
     behind = 0 if start.place == "prefix" else start.suffix_length
-    ids = _ids(backbone, start)
+    ids = start_ids(backbone, start)
     if start.method == "prefix_tuning":
         if start.place != "prefix":
             raise ParameterInvalid(f"place {start.place!r}: prefix tuning has its keys and values in front only.")
@@ -82,7 +82,7 @@ def _given(start: Start) -> SoftPrompt:
     return start.given.detached()
 
 
-def _ids(backbone: Backbone, start: Start) -> list[int]:
+def start_ids(backbone: Backbone, start: Start) -> list[int]:
     """Ids the vectors start from; empty for drawn starts."""
     tokenizer = backbone.tokenizer
     if start.init == "labels":

@@ -85,6 +85,7 @@ def _seal(folder: Path, model_id: str) -> None:
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"model_id": model_id, "files": facts}, indent=2) + "\n", encoding="utf-8")
     for file in [*files, manifest]:
+        file.chmod(0o644)  # the folder is for everybody on this machine
         _sync(file)
     _sync(folder)
 

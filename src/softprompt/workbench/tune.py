@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from softprompt.catalogue import find
 from softprompt.data.labels import labels_of
 from softprompt.data.metrics import exact, rouge_l
 from softprompt.data.records import Example
@@ -98,6 +99,7 @@ def tune(
         DataError, ModelError, ParameterInvalid, TuningError: with what to do.
     """
     job = _Job(config or TuneConfig(), listener)
+    check_config(job.config)
     job.rows = read_rows(train, validation, job.config, job.note)
     backbone = load_model(model) if isinstance(model, str | Path) else model
     began = time.monotonic()
@@ -119,6 +121,17 @@ def tune(
         tokens=job.tokens,
         notes=tuple(job.notes),
     )
+
+
+def check_config(config: TuneConfig) -> None:
+    """Refuse what can be refused before a model is loaded: the template, places, a start that is not there."""
+    Template(config.template, config.instruction)
+    if config.method == "prefix_tuning" and config.place not in (None, "prefix"):
+        raise ParameterInvalid(f"place {config.place!r}: prefix tuning has its keys and values in front only.")
+    if config.init == "prompt":
+        if not config.init_prompt:
+            raise ParameterInvalid('init "prompt": name the tuned prompt to start from (--init-prompt FOLDER).')
+        TunedPrompt.load(config.init_prompt)
 
 
 @dataclass
@@ -256,8 +269,6 @@ class _Job:
         """The vectors of the tuned prompt that this one starts from; refused if they belong to another model."""
         if self.config.init != "prompt":
             return None
-        if not self.config.init_prompt:
-            raise ParameterInvalid('init "prompt": name the tuned prompt to start from (--init-prompt FOLDER).')
         return TunedPrompt.load(self.config.init_prompt, backbone=backbone).prompt
 
     def examples_text(self, backbone: Backbone, rows: Sequence[Example]) -> str:
@@ -291,6 +302,7 @@ class _Job:
         return TunedPrompt(
             name=name,
             base=base_of(backbone),
+            licence=card.licence if (card := find(backbone.model_id)) else "",
             task=self.rows.task,
             prompt=outcome.prompt if outcome else SoftPrompt(),
             template=template,
