@@ -158,6 +158,24 @@ async def test_a_full_queue_says_when_to_come_back(hosts: HostMaker, model_id: s
     assert len({done.output for done in await asyncio.gather(*asked)}) == 1
 
 
+async def test_a_full_queue_has_room_for_a_tenant_with_less(hosts: HostMaker, model_id: str) -> None:
+    host, work = (
+        hosts(queue=8, load=(gate := Gate())),
+        Work(target=Target(model_id), text="x", config=SHORT, tenant="a"),
+    )
+    flood = [asyncio.create_task(events(host, work)) for _ in range(8)]
+    await until(lambda: host_waiting(host) == 8)
+    other = asyncio.create_task(answered(host, replace(work, tenant="b")))
+    done, _ = await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+    (refused,) = next(iter(done)).result()
+    assert isinstance(refused, Failed)
+    assert (refused.code, refused.status) == ("busy", 429)
+    assert refused.retry_after is not None
+    gate.open.set()
+    assert (await other).generated_tokens == 6
+    assert [type(told[-1]) for told in await asyncio.gather(*flood)].count(Done) == 7
+
+
 async def test_time_is_up_with_the_text_so_far(hosts: HostMaker, model_id: str) -> None:
     host = hosts()
     await answered(host, Work(target=Target(model_id), text="warm", config=SHORT))

@@ -61,18 +61,24 @@ class Batcher:
         self._thread = launch(self._run, f"batcher {self.model_id}")
 
     def submit(self, call: Call) -> None:
-        """Let a call wait for its turn; raises `Busy` if too many do."""
+        """Let a call wait for its turn; raises `Busy` if too many do.
+
+        If they are mostly somebody else's, that one's newest has to go instead.
+        """
+        pushed_out = None
         with self._news:
             if self._stopping is not None:
                 raise Stopped
-            if (length := self.waiting()) >= self._limits.queue:
-                raise Busy(
-                    f"{length} requests wait for {self.model_id}, as many as are allowed to. Ask again later.",
-                    retry_after=self._retry_after(length),
-                )
+            if len(self._waiting) >= self._limits.queue:
+                pushed_out = self._waiting.make_room(call.work.tenant)
+                if pushed_out is None:
+                    raise self._busy()
             self._waiting.push(call.work.tenant, call)
             self.used = time.monotonic()
             self._news.notify()
+        if pushed_out is not None:
+            self._meters.ended(self.model_id, Busy.code)
+            pushed_out.tell(Failed.of(self._busy()))
 
     def wake(self) -> None:
         """Look at once who gave up."""
@@ -170,6 +176,13 @@ class Batcher:
         self.used = time.monotonic()
         self._ended.append(self.used)
         call.tell(event)
+
+    def _busy(self) -> Busy:
+        length = self.waiting()
+        return Busy(
+            f"{length} requests wait for {self.model_id}, as many as are allowed to. Ask again later.",
+            retry_after=self._retry_after(length),
+        )
 
     def _retry_after(self, length: int) -> float:
         """Seconds until the line is half as long, as fast as answers came lately."""

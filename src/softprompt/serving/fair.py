@@ -43,6 +43,17 @@ class FairQueue(Generic[T]):
             self._lines[tenant] = line
         return item
 
+    def make_room(self, tenant: str) -> T | None:
+        """Take out the newest item of whoever has the most, if this tenant could then add one and still have no more.
+
+        So a full line refuses nobody who has less than the share of the room that each tenant gets.
+        """
+        longest = max(self._lines, key=lambda name: len(self._lines[name]), default=None)
+        if longest is None or len(self._lines.get(tenant, ())) > len(self._lines[longest]) - 2:
+            return None
+        self._length -= 1
+        return self._lines[longest].pop()
+
     def remove(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Take out all items that are not wanted any more."""
         gone = [item for item in self if unwanted(item)]

@@ -45,7 +45,7 @@ class HostSettings:
         model_bytes: most bytes of weights; idle models make room, a model in use never goes.
         prompt_bytes: most bytes of the keys and values of tuned prompts.
         max_rows: rows of a model that are decoded together.
-        queue: requests to a model that may wait.
+        queue: requests to a model that may wait; a tenant's share of it is held free by refusing those with more.
         places: tokens that the rows of a model may hold together.
         vllm: URL of a vLLM server that generates in place of this process.
         vllm_key: its API key, if it wants one.

@@ -38,7 +38,7 @@ class Limits:
 
     Attributes:
         rows: rows decoded together.
-        queue: requests that wait; more are refused.
+        queue: requests that wait until they are taken up; of more, those of whoever has the most are refused.
         places: tokens that the running rows may hold together, each row counted as wide as the widest.
     """
 
