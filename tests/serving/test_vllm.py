@@ -239,6 +239,11 @@ async def test_what_vllm_cannot_do_is_said(
     replace(label, recipe={"config": {"pattern": "a+"}}, readout=None, name="held").save(store / "held")
     for key, way, message in [
         ("label-1", "readout", "way: 'readout' is not possible through vLLM, which gives text only. Ask for text."),
+        (
+            "label-1",
+            "auto",
+            "'prompt 1' answers by its label readout, which vLLM cannot run. Ask for text (way: text), or",
+        ),
         ("label-only", "auto", "'label only' answers by its label readout alone, which vLLM cannot run."),
         ("held", "auto", "'held' keeps its answers to a pattern, which is not possible through vLLM here."),
         ("deep", "auto", "'deep' holds keys and values per layer, which vLLM does not take."),

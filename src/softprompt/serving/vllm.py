@@ -1,8 +1,8 @@
 """A vLLM server generates in place of the host: tuned prompts travel as embeddings, everything else as token ids.
 
 vLLM has to run with `--enable-prompt-embeds`. It gives text only: label readouts, scores and the guard are refused, and
-so is a repetition penalty behind a tuned prompt. How the matrix of embeddings is made: `prompt_embeds`; how answers are
-read: `vllm_answers`.
+so is a repetition penalty behind a tuned prompt. A prompt that would answer by its readout has to be asked for text.
+How the matrix of embeddings is made: `prompt_embeds`; how answers are read: `vllm_answers`.
 """
 
 from __future__ import annotations
@@ -279,6 +279,11 @@ def _refuse(tuned: TunedPrompt, work: Work) -> None:
         raise ModelUnsupported(
             f"The tuned prompt {tuned.name!r} answers by its label readout alone, which vLLM cannot run. "
             "Serve it by Softprompt's own host, or tune with readout auto or off."
+        )
+    if work.way == "auto" and tuned.answers_by == "readout":
+        raise ModelUnsupported(
+            f"The tuned prompt {tuned.name!r} answers by its label readout, which vLLM cannot run. "
+            "Ask for text (way: text), or serve it by Softprompt's own host."
         )
     if tuned.pattern:
         raise ModelUnsupported(
