@@ -7,6 +7,7 @@ import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from softprompt.errors import ParameterInvalid
 
@@ -99,6 +100,16 @@ def ca_file_from_environment() -> str | None:
 def vllm_key_from_environment() -> str | None:
     """The key with which the serving host speaks to a vLLM server."""
     return os.environ.get("SOFTPROMPT_VLLM_KEY") or None
+
+
+def address_problem(address: str) -> str:
+    """Why this cannot be the address of a server; "" if it can."""
+    try:
+        parts = urlsplit(address)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    return "" if fine else f"{address!r} is no address of a server; write http://HOST:PORT"
 
 
 def log_level_from_environment() -> int:

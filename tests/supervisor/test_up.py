@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from softprompt.config import StudioSettings
+from softprompt.errors import ParameterInvalid
 from softprompt.supervisor.home import is_running
 from softprompt.supervisor.plan import Plan, parts
 from supervisor.conftest import Up, alive, descendants, wait_for
@@ -117,6 +118,20 @@ def test_wrong_options_are_named_together(tmp_path: Path) -> None:
     assert done.returncode == 2
     for part in ("--workers: 99 is not between 0 and 64", "--web-processes: 0 is not between 1", "--tls-port: 8440"):
         assert part in done.stderr
+
+
+@pytest.mark.parametrize("address", ["notaurl", "", "localhost:8000", "http://", "http://host:no", "ftp://host"])
+def test_an_address_of_vllm_that_is_none_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ParameterInvalid, match=re.escape(f"--vllm: {address!r} is no address of a server; write http")):
+        Plan(settings=StudioSettings.of(tmp_path), vllm=address)
+
+
+@pytest.mark.parametrize("command", ["up", "serve"])
+def test_a_wrong_address_of_vllm_ends_it_at_once(tmp_path: Path, command: str) -> None:
+    done = cli(command, "--data-dir", str(tmp_path / "studio"), "--vllm", "notaurl")
+    assert done.returncode == 2
+    assert "--vllm: 'notaurl' is no address of a server; write http://HOST:PORT." in done.stderr
+    assert not (tmp_path / "studio").exists()
 
 
 def test_devices_are_dealt_out_and_the_first_one_serves(tmp_path: Path) -> None:

@@ -49,13 +49,16 @@ def command(
     A vLLM server wants its key in SOFTPROMPT_VLLM_KEY, if it wants one.
     """
     line = begin(process, log_file, lifeline, quiet=quiet)
-    from softprompt.config import vllm_key_from_environment
+    from softprompt.config import address_problem, vllm_key_from_environment
+    from softprompt.errors import ParameterInvalid
     from softprompt.serving.host import HostSettings
     from softprompt.serving.server import serve
     from softprompt.storage.artifacts import ArtifactStore
     from softprompt.studio.secrets import new_secret
     from softprompt.supervisor.home import make_home
 
+    if vllm is not None and (problem := address_problem(vllm)):
+        raise ParameterInvalid(f"--vllm: {problem}.")
     studio = settings(data_dir, database_url, storage_url)
     make_home(studio.data_dir)
     store = ArtifactStore(studio.storage_url, studio.data_dir / "cache")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from softprompt.config import StudioSettings
+from softprompt.config import StudioSettings, address_problem
 from softprompt.errors import ParameterInvalid
 
 Kind = Literal["web", "worker", "serving"]
@@ -43,6 +43,8 @@ class Plan:
             problems.append(f"--web-processes: {self.web_processes} is not between 1 and {MOST}")
         if self.port == self.tls_port != 0:
             problems.append(f"--tls-port: {self.tls_port} is the port of plain HTTP too; choose another one")
+        if self.vllm is not None and (problem := address_problem(self.vllm)):
+            problems.append(f"--vllm: {problem}")
         if problems:
             raise ParameterInvalid("; ".join(problems) + ".")
 
