@@ -145,7 +145,7 @@ class Deployment(InContainer, Noun, Base):
     __tablename__ = "deployments"
     serving_name: Mapped[str | None] = mapped_column(String(100))
     state: Mapped[str] = mapped_column(String(20), default="ready")
-    """initializing, ready, offline or failed."""
+    """ready or offline, as people set it; whether it can answer is seen when it is shown (`studio.standing`)."""
     model_id: Mapped[str] = mapped_column(String(300))
     tuned_prompt_id: Mapped[str | None] = mapped_column(String(36), index=True)
     prompt_session_id: Mapped[str | None] = mapped_column(String(36), index=True)

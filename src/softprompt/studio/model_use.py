@@ -9,9 +9,10 @@ from softprompt.engine import model_disk
 from softprompt.engine.model_disk import Footprint
 from softprompt.errors import InUse, UsageError, WrongState
 from softprompt.storage.tables import Deployment, Evaluation, TunedPrompt, TuningRun
-from softprompt.studio import foundation_models, model_pulls
+from softprompt.studio import foundation_models, model_pulls, standing
 from softprompt.studio.access import Unit
 from softprompt.studio.foundation_models import Model
+from softprompt.studio.standing import Standing
 
 SHOWN = 10
 ACTIVE = ["queued", "running"]
@@ -23,6 +24,7 @@ class Use:
 
     Attributes:
         needed: whether something that works or answers needs it, seen or not; then it stays on the disk.
+        standings: of the deployments, by id.
     """
 
     prompts: tuple[TunedPrompt, ...]
@@ -30,6 +32,7 @@ class Use:
     deployments: tuple[Deployment, ...]
     deployments_total: int
     needed: str
+    standings: dict[str, Standing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ def of(unit: Unit, model: Model) -> Use:
     seen = unit.visible()
     prompts = unit.rows.page(TunedPrompt, containers=seen, model_id=model.id, limit=SHOWN)
     served = unit.rows.page(Deployment, containers=seen, model_id=model.id, limit=SHOWN)
-    return Use(prompts.items, prompts.total, served.items, served.total, needed(unit, model))
+    states = standing.of(unit.rows, unit.store, served.items)
+    return Use(prompts.items, prompts.total, served.items, served.total, needed(unit, model), states)
 
 
 def needed(unit: Unit, model: Model) -> str:

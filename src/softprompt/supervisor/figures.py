@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from softprompt.jobs import workers
 from softprompt.jobs.states import State
 from softprompt.storage.rows import Rows
-from softprompt.storage.tables import Deployment, Evaluation, TuningRun
+from softprompt.storage.tables import Evaluation, TuningRun
 from softprompt.storage.work import Job
+from softprompt.studio import standing
 from softprompt.studio.access import Office
 
 
@@ -52,7 +53,7 @@ def read(office: Office) -> Figures:
             queued=rows.count(Job, state=State.QUEUED),
             running=rows.count(Job, state=State.RUNNING),
             runs={str(state): rows.count(TuningRun, state=state) for state in State},
-            deployments=rows.count(Deployment, state="ready"),
+            deployments=standing.answering(rows, office.store),
             working=tuple(_worker(rows, row.host, row.pid, row.device, row.job_id) for row in workers.present(rows)),
         )
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
@@ -138,16 +139,19 @@ class LiveStudio:
     def deploy_prompt(
         self, name: str, model_id: str, serving: str | None = None, folder: Path | None = None, **columns: Any
     ) -> str:
-        """Put a tuned prompt (of a folder, or without files) behind a serving name; the deployment's id."""
+        """Put a tuned prompt (of a folder, or one that nobody can open) behind a serving name; the deployment's id."""
         from softprompt.storage.tables import TunedPrompt
         from softprompt.studio import deployments
 
         with self.office.unit(SYSTEM) as unit:
-            values = {"key": f"prompts/{name}", "virtual_tokens": 3, **columns}
+            values = {"key": "prompts/" + re.sub(r"[^A-Za-z0-9._-]", "-", name), "virtual_tokens": 3, **columns}
             prompt = TunedPrompt(project_id=self.project.id, name=name, model_id=model_id, **values)
             unit.rows.add(prompt)
-            if folder is not None:
-                prompt.size = unit.store.put_folder(prompt.key, folder)
+            if folder is None:
+                folder = self.data_dir / "nothing"
+                folder.mkdir(exist_ok=True)
+                (folder / "empty").touch()
+            prompt.size = unit.store.put_folder(prompt.key, folder)
             return deployments.create(unit, self.project, name, serving=serving, prompt_id=prompt.id).id
 
     def add_model(self, model_id: str, folder: Path) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import htpy as h
 
 from softprompt.storage.tables import Deployment, Project, PromptSession, Space, TunedPrompt
+from softprompt.studio.standing import Standing
 from softprompt.ui.components import action, badge, button, notice
 from softprompt.ui.layout import Frame, page
 
@@ -23,6 +24,7 @@ class Shown:
         place: the space or project it stands in; None if that cannot be seen.
         who: name of whoever deployed it.
         may_edit: whether whoever looks may change it.
+        standing: whether it can answer.
     """
 
     deployment: Deployment
@@ -31,6 +33,7 @@ class Shown:
     place: Space | Project | None
     who: str
     may_edit: bool
+    standing: Standing
 
     @property
     def here(self) -> str:
@@ -51,7 +54,7 @@ def deployment_page(
     """
     found = shown.deployment
     lead = h.span(".row.tight")[
-        badge(found.state),
+        badge(shown.standing.state),
         h.code[found.serving_name or found.id],
         h.span[place_words(shown.place)],
     ]
@@ -98,8 +101,8 @@ def _trouble(frame: Frame, shown: Shown) -> h.Node:
     if found.tuned_prompt_id and shown.prompt is None:
         words = "Its tuned prompt was deleted, so requests are refused. Put another one behind the name."
         return notice("error", "Nothing answers here.", words)
-    if found.state == "failed":
-        return notice("error", "It failed.", (found.problem or {}).get("message", "The log says more."))
+    if shown.standing.problem:
+        return notice("error", "It cannot answer.", shown.standing.problem["message"])
     if found.state == "offline":
         back = action(frame, "Bring online", f"{shown.here}/state", fields={"online": "1"}) if shown.may_edit else None
         return notice("warn", "It is offline.", "Clients that ask get an error (503) until it is back.", back)

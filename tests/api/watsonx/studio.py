@@ -53,7 +53,11 @@ class Behind:
 
     def prompt(self, name: str, model_id: str) -> str:
         """A row of a tuned prompt in the sandbox, whose files nobody asks for; its id."""
+        files = self.folder / "no-prompt"
+        files.mkdir(exist_ok=True)
+        (files / "empty").touch()
         with self.office.unit() as unit:
+            unit.store.put_folder("prompts/none", files)
             row = TunedPrompt(
                 project_id=self.project_id, name=name, model_id=model_id, key="prompts/none", task="generation"
             )

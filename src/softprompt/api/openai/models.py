@@ -12,7 +12,7 @@ from softprompt.api.openai.documented import MODEL, MODELS
 from softprompt.errors import ModelUnknown, NotFound
 from softprompt.storage.rows import MOST
 from softprompt.storage.tables import Deployment, Project, Space
-from softprompt.studio import deployments, foundation_models
+from softprompt.studio import deployments, foundation_models, standing
 from softprompt.studio.access import Unit
 from softprompt.studio.foundation_models import Model
 
@@ -40,7 +40,7 @@ def _found(unit: Unit, name: str) -> dict[str, Any]:
         raise ModelUnknown(f"{name!r} is no name of a model.")
     try:
         row = deployments.find(unit, name)
-        if row.state == "ready":
+        if standing.one(unit.rows, unit.store, row).state == "ready":
             return _deployments(unit, [row])[0]
     except NotFound:
         try:
@@ -61,7 +61,8 @@ def _ready(unit: Unit) -> list[Deployment]:
         found += page.items
         cursor = page.next
         if cursor is None:
-            return found
+            states = standing.of(unit.rows, unit.store, found)
+            return [row for row in found if states[row.id].state == "ready"]
 
 
 def _deployments(unit: Unit, rows: Sequence[Deployment]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from softprompt.api.context import studio_of
 from softprompt.api.studio.inference import secure_url_of
 from softprompt.errors import SoftpromptError
 from softprompt.storage.tables import Deployment, Project, PromptSession, Space, TunedPrompt
-from softprompt.studio import deployments
+from softprompt.studio import deployments, standing
 from softprompt.studio.access import RANKS, Unit
 from softprompt.studio.deployment_history import user_names
 from softprompt.studio.snippets import SAMPLE
@@ -31,7 +31,7 @@ def shown_of(unit: Unit, deployment_id: str) -> Shown:
     session = unit.rows.get(PromptSession, found.prompt_session_id) if found.prompt_session_id else None
     prompt = unit.rows.get(TunedPrompt, found.tuned_prompt_id) if found.tuned_prompt_id else None
     who = user_names(unit, [found.created_by]).get(found.created_by or "", "the studio")
-    return Shown(found, prompt, session, place, who, may_edit(unit, found))
+    return Shown(found, prompt, session, place, who, may_edit(unit, found), standing.one(unit.rows, unit.store, found))
 
 
 def may_edit(unit: Unit, row: Deployment | Space) -> bool:

@@ -27,7 +27,7 @@ from softprompt.api.pages.shared import (
 from softprompt.errors import Forbidden, SoftpromptError
 from softprompt.params import GenerateConfig
 from softprompt.storage.tables import LARGE, Deployment, Project, Space, TunedPrompt
-from softprompt.studio import deployment_history, deployments, names, snippets, spaces, tuned_prompts, usage
+from softprompt.studio import deployment_history, deployments, names, snippets, spaces, standing, tuned_prompts, usage
 from softprompt.studio.access import Unit
 from softprompt.ui.pages import deployment as deployment_page
 from softprompt.ui.pages import deployment_new as forms
@@ -86,6 +86,7 @@ def _found(unit: Unit, asked: dict[str, str], gone: Deployment | None, problem: 
         asked=asked,
         places=places,
         prompts={prompt.id: prompt for prompt in prompts},
+        standings=standing.of(unit.rows, unit.store, page.items),
         day=usage.last_day(unit, ids),
         may_edit={row.id: may_edit(unit, row) for row in page.items},
         gone=gone,

@@ -12,7 +12,7 @@ from softprompt.api.pages.deployment_views import readiness
 from softprompt.api.pages.deployments import tags_of
 from softprompt.api.pages.shared import carry_out, form_of, frame_of, go, in_unit, page_answer, text_of
 from softprompt.storage.tables import LARGE, Deployment, Space, TunedPrompt
-from softprompt.studio import memberships, spaces, trash
+from softprompt.studio import memberships, spaces, standing, trash
 from softprompt.studio.access import RANKS, Role, Unit
 from softprompt.studio.deployment_history import user_names
 from softprompt.ui.pages import spaces as pages
@@ -99,6 +99,7 @@ async def _space(request: Request, space_id: str, problem: str = "", status: int
             who=user_names(unit, [row.created_by]).get(row.created_by or "", "the studio"),
             ready=ready,
             deployments=inside,
+            standings=standing.of(unit.rows, unit.store, inside),
             prompts={prompt.id: prompt for prompt in prompts},
             members=sorted(memberships.members(unit, row), key=lambda member: member[0].name),
             may_admin=unit.role_in(row) >= RANKS["admin"],

@@ -29,11 +29,12 @@ from softprompt.api.studio.shapes import (
 )
 from softprompt.errors import ParameterInvalid
 from softprompt.storage.tables import Deployment, TunedPrompt
-from softprompt.studio import deployments, projects, spaces, tuned_prompts
+from softprompt.studio import deployments, projects, spaces, standing, tuned_prompts
 from softprompt.studio.access import Unit
+from softprompt.studio.standing import Standing
 
 router = new_router("deployments")
-State = Literal["initializing", "ready", "offline", "failed"]
+State = Literal["ready", "offline"]
 ServingName = Annotated[
     str,
     Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", description="Stands in addresses; the model's name for clients."),
@@ -78,7 +79,7 @@ class DeploymentPromotion(Body):
 
 class DeploymentPaging(InContainerPaging):
     serving_name: str | None = None
-    state: State | None = None
+    state: Annotated[State | None, Field(description="As people set it; `ready` may have failed.")] = None
     prompt: Annotated[Reference | None, Field(description="Id of a tuned prompt.")] = None
     model: Reference | None = None
 
@@ -96,21 +97,24 @@ class DeploymentShown(NounShown):
     project_id: str | None
     space_id: str | None
     serving_name: str | None
-    state: str
+    state: Annotated[Literal["ready", "offline", "failed"], Field(description="failed: it cannot answer.")]
+    online: bool
     model_id: str
     tuned_prompt_id: str | None
     prompt_session_id: str | None
     problem: ProblemShown | None
 
 
-def show_deployment(row: Deployment) -> DeploymentShown:
-    problem: Any = row.problem
+def show_deployment(row: Deployment, found: Standing) -> DeploymentShown:
+    problem: Any = found.problem
+    state: Any = found.state
     return {
         **show_noun(row),
         "project_id": row.project_id,
         "space_id": row.space_id,
         "serving_name": row.serving_name,
-        "state": row.state,
+        "state": state,
+        "online": row.state != "offline",
         "model_id": row.model_id,
         "tuned_prompt_id": row.tuned_prompt_id,
         "prompt_session_id": row.prompt_session_id,
@@ -122,7 +126,9 @@ def show_deployment(row: Deployment) -> DeploymentShown:
 def list_deployments(request: Request, query: Annotated[DeploymentPaging, Query()]) -> Any:
     """Deployments of the projects and spaces that you may see."""
     with unit_of(request, write=False) as unit:
-        return paged(request, deployments.page(unit, **query.where(unit), **query.words()), show_deployment)
+        page = deployments.page(unit, **query.where(unit), **query.words())
+        found = standing.of(unit.rows, unit.store, page.items)
+        return paged(request, page, lambda row: show_deployment(row, found[row.id]))
 
 
 @router.post("/api/deployments", status_code=201, response_model=DeploymentShown, openapi_extra=REPEATABLE)
@@ -148,7 +154,7 @@ def create_deployment(request: Request, body: NewDeployment) -> JSONResponse:
             description=body.description,
             tags=body.tags,
         )
-        return show_deployment(row)
+        return show_deployment(row, standing.one(unit.rows, unit.store, row))
 
     return created(request, body.model_dump(), make)
 
@@ -158,7 +164,7 @@ def get_deployment(request: Request, deployment_id: str) -> JSONResponse:
     """A deployment by its id or serving name."""
     with unit_of(request, write=False) as unit:
         row = deployments.find(unit, deployment_id)
-        return tagged(row, show_deployment(row))
+        return tagged(row, show_deployment(row, standing.one(unit.rows, unit.store, row)))
 
 
 @router.patch("/api/deployments/{deployment_id}", response_model=DeploymentShown, openapi_extra=GUARDED)
@@ -174,7 +180,7 @@ def update_deployment(request: Request, deployment_id: str, body: DeploymentChan
             revision=revision_of(request),
             **given(body, "name", "description", "tags", "online"),
         )
-        return tagged(row, show_deployment(row))
+        return tagged(row, show_deployment(row, standing.one(unit.rows, unit.store, row)))
 
 
 @router.post(
@@ -191,7 +197,8 @@ def promote_deployment(request: Request, deployment_id: str, body: DeploymentPro
     def make(unit: Unit) -> DeploymentShown:
         source, space = deployments.find(unit, deployment_id), spaces.find(unit, body.space)
         told: dict[str, Any] = {"serving": body.serving_name, "move_name": body.move_name}
-        return show_deployment(deployments.promote(unit, source.id, space.id, **told))
+        row = deployments.promote(unit, source.id, space.id, **told)
+        return show_deployment(row, standing.one(unit.rows, unit.store, row))
 
     return created(request, body.model_dump(), make)
 

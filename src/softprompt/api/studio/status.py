@@ -15,8 +15,8 @@ from softprompt.api.studio.shapes import new_router
 from softprompt.errors import SoftpromptError
 from softprompt.jobs import workers
 from softprompt.storage.rows import Rows
-from softprompt.storage.tables import Deployment
 from softprompt.storage.work import Job
+from softprompt.studio import standing
 from softprompt.studio.access import iso
 
 router = new_router("status")
@@ -55,7 +55,8 @@ async def status(request: Request) -> Any:
 
 
 def _shown(request: Request) -> dict[str, Any]:
-    database = studio_of(request).office.database
+    office = studio_of(request).office
+    database = office.database
     with database.read() as session:
         rows = Rows(session)
         return {
@@ -73,5 +74,5 @@ def _shown(request: Request) -> dict[str, Any]:
                 }
                 for row in workers.present(rows)
             ],
-            "deployments": rows.count(Deployment, state="ready"),
+            "deployments": standing.answering(rows, office.store),
         }

@@ -25,9 +25,10 @@ from softprompt.api.watsonx.shared import (
 )
 from softprompt.errors import NameTaken, UsageError
 from softprompt.storage.tables import Deployment
-from softprompt.studio import deployments
+from softprompt.studio import deployments, standing
 from softprompt.studio.access import Unit, iso
 from softprompt.studio.names import serving_name
+from softprompt.studio.standing import Standing
 
 router = APIRouter(tags=["watsonx: deployments"])
 CHANGES: dict[str, tuple[str, type]] = {**NAMED, "/online/parameters": ("online", dict), "/asset": ("asset", dict)}
@@ -63,7 +64,7 @@ def create_deployment(request: Request, body: NewDeployment) -> JSONResponse:
             description=body.description or "",
             tags=body.tags,
         )
-        return document(request, deployment)
+        return _shown(request, unit, deployment)
 
     return made(request, body, make, 202)
 
@@ -86,14 +87,15 @@ def list_deployments(
         page = deployments.page(
             unit, **placed(request), serving=serving_name, prompt_id=asset_id, limit=limit, cursor=cursor, **exact
         )
-        return listed(request, page, lambda row: document(request, row), limit)
+        found = standing.of(unit.rows, unit.store, page.items)
+        return listed(request, page, lambda row: document(request, row, found[row.id]), limit)
 
 
 @router.get("/ml/v4/deployments/{deployment_id}", response_model=dict[str, Any])
 def get_deployment(request: Request, deployment_id: str) -> JSONResponse:
     with unit_of(request, write=False) as unit:
         deployment = deployments.find(unit, deployment_id)
-        return tagged(deployment, document(request, deployment))
+        return tagged(deployment, _shown(request, unit, deployment))
 
 
 @router.patch("/ml/v4/deployments/{deployment_id}", response_model=dict[str, Any], openapi_extra=GUARDED)
@@ -105,7 +107,7 @@ def update_deployment(request: Request, deployment_id: str, body: Patch) -> JSON
         values["prompt_id"] = _id(values.pop("asset"), "asset")
     with unit_of(request) as unit:
         deployment = deployments.update(unit, deployment_id, revision=revision_of(request), **values)
-        return tagged(deployment, document(request, deployment))
+        return tagged(deployment, _shown(request, unit, deployment))
 
 
 @router.delete("/ml/v4/deployments/{deployment_id}", status_code=204, openapi_extra=GUARDED)
@@ -140,18 +142,21 @@ def _id(reference: dict[str, Any] | None, field: str) -> str | None:
     return str(reference["id"])
 
 
-def document(request: Request, deployment: Deployment) -> dict[str, Any]:
+def _shown(request: Request, unit: Unit, deployment: Deployment) -> dict[str, Any]:
+    return document(request, deployment, standing.one(unit.rows, unit.store, deployment))
+
+
+def document(request: Request, deployment: Deployment, found: Standing) -> dict[str, Any]:
     address = absolute(request, f"/ml/v1/deployments/{deployment.id}/text/generation")
     named = deployment.serving_name
     status: dict[str, Any] = {
-        "state": deployment.state,
+        "state": found.state,
         "online_url": {"url": address},
         "serving_urls": [absolute(request, f"/ml/v1/deployments/{named}/text/generation")] if named else [],
         "inference": [{"url": address}, {"url": f"{address}_stream", "sse": True}],
     }
-    if deployment.problem:
-        problem = {"code": deployment.problem.get("code"), "message": deployment.problem.get("message")}
-        status["failure"] = {"trace": deployment.id, "errors": [problem]}
+    if found.problem:
+        status["failure"] = {"trace": deployment.id, "errors": [found.problem]}
     entity: dict[str, Any] = {
         "name": deployment.name,
         "description": deployment.description,

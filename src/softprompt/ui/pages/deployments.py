@@ -10,6 +10,7 @@ import htpy as h
 
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, Space, TunedPrompt
+from softprompt.studio.standing import Standing
 from softprompt.ui.components import action, badge, button, empty, field, notice, select, table, when
 from softprompt.ui.deployment_fields import tags_shown
 from softprompt.ui.layout import Frame, page
@@ -26,6 +27,7 @@ class Found:
         asked: what the list was narrowed by, as it stands in the address.
         places: projects and spaces by id.
         prompts: tuned prompts by id.
+        standings: whether they can answer, by id.
         day: requests and errors of the last 24 hours by id.
         gone: what was deleted just now.
     """
@@ -34,6 +36,7 @@ class Found:
     asked: Mapping[str, str]
     places: Mapping[str, Project | Space]
     prompts: Mapping[str, TunedPrompt]
+    standings: Mapping[str, Standing]
     day: Mapping[str, tuple[int, int]]
     may_edit: Mapping[str, bool]
     gone: Deployment | None = None
@@ -119,7 +122,7 @@ def _row(frame: Frame, found: Found, each: Deployment, deleted: bool) -> list[h.
     return [
         [name, h.div(".sub")[tags_shown(each.tags)] if each.tags else None],
         h.code[each.serving_name] if each.serving_name else h.span(".faint")["–"],
-        badge("deleted" if deleted else each.state),
+        badge("deleted" if deleted else found.standings[each.id].state),
         _linked(place) if place is not None else "–",
         [prompt.name, h.div(".sub")[model]] if prompt is not None else model,
         last,

@@ -192,7 +192,7 @@ def _rests(shown: Model, use: Use) -> h.Element:
         [
             h.a(".strong", href=f"/deployments/{d.id}")[d.name],
             h.code[d.serving_name] if d.serving_name else "–",
-            badge(d.state),
+            badge(use.standings[d.id].state),
             "a tuned prompt" if d.tuned_prompt_id else "the model itself",
         ]
         for d in use.deployments

@@ -10,6 +10,7 @@ import htpy as h
 from softprompt.storage.people import User
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Space, TunedPrompt
+from softprompt.studio.standing import Standing
 from softprompt.ui.components import action, badge, button, empty, facts, field, helped, notice, select, table, when
 from softprompt.ui.deployment_fields import STAGES, tags_field, tags_shown
 from softprompt.ui.layout import Frame, csrf_field, page
@@ -42,6 +43,7 @@ class Inside:
     who: str
     ready: Readiness
     deployments: Sequence[Deployment]
+    standings: Mapping[str, Standing]
     prompts: Mapping[str, TunedPrompt]
     members: Sequence[tuple[User, str]]
     may_admin: bool
@@ -180,7 +182,7 @@ def _deployments(found: Inside) -> h.Element:
         [
             h.a(".strong", href=f"/deployments/{d.id}")[d.name],
             h.code[d.serving_name or "–"],
-            badge(d.state),
+            badge(found.standings[d.id].state),
             _answering(found, d),
         ]
         for d in found.deployments
