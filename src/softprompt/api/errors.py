@@ -36,6 +36,7 @@ PAGES = (
     "/admin",
     "/members",
 )
+JSON_HINT = 'Send one document such as {"name": "Spring"}, with every name and text in double quotes.'
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -54,6 +55,9 @@ def install(app: FastAPI) -> None:
     async def other(request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, SoftpromptError):  # the limit was passed while the body was being read
             return await known(request, error.__cause__)
+        if isinstance(error.__cause__, UnicodeDecodeError):
+            where = f"The body is no JSON: it is not UTF-8 (byte {error.__cause__.start + 1})."
+            return answer(request, 400, "invalid_request", f"{where} {JSON_HINT}")
         words = {404: f"There is nothing at {request.url.path}.", 405: f"{request.method} is not known here."}
         message = words.get(error.status_code, str(error.detail))
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
@@ -135,11 +139,20 @@ def sentence(error: RequestValidationError) -> str:
     """All fields that do not fit, in one line."""
     told = []
     for item in error.errors():
+        if item["type"] == "json_invalid":
+            return _no_json(error.body, item)
         place = ".".join(str(part) for part in item["loc"] if part not in ("body", "query", "path"))
         seen = item.get("input")
         shown = f" (given: {str(seen)[:60]!r})" if isinstance(seen, str | int | float | bool) else ""
         told.append(f"{place or 'body'}: {item['msg']}{shown}")
     return "; ".join(told) + "."
+
+
+def _no_json(body: Any, item: dict[str, Any]) -> str:
+    """Where the text of a body stops to be JSON, and what should stand there."""
+    before = str(body)[: item["loc"][-1]]
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return f"The body is no JSON: line {line}, column {column}: {item['ctx']['error']}. {JSON_HINT}"
 
 
 def _headers(error: SoftpromptError) -> dict[str, str]:

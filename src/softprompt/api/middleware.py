@@ -1,4 +1,7 @@
-"""Around every request: an id, a limit on the body, a line in the log, a count in the metrics. Streams pass."""
+"""Around every request: an id, a limit on the body, a line in the log, a count in the metrics. Streams pass.
+
+Where programs ask, HEAD is answered as GET is, without the body.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from softprompt.errors import TooLarge
 
 log = logging.getLogger("softprompt.requests")
 _ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+HEADED = ("/api/", "/healthz", "/readyz", "/metrics")
 SECURITY = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -41,6 +45,9 @@ class Around:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD" and scope["path"].startswith(HEADED):
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
         headers = Headers(scope=scope)
         given = headers.get(logs.REQUEST_ID, "")
         request_id = given if _ID.match(given) else uuid.uuid4().hex
@@ -72,20 +79,26 @@ class Around:
             route = scope.get("route")
             path = getattr(route, "path", "unknown")
             seconds = time.perf_counter() - began
-            metrics.count(scope["method"], path, status, seconds)
-            log.info(
-                "%s %s %s",
-                scope["method"],
-                scope["path"],
-                status,
-                extra={"fields": _fields(scope, status, seconds)},
-            )
+            metrics.count(method, path, status, seconds)
+            fields = _fields(scope, method, status, seconds)
+            log.info("%s %s %s", method, scope["path"], status, extra={"fields": fields})
 
 
-def _fields(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
+def _without_body(send: Send) -> Send:
+    """The answer is over with its headers; what comes behind them goes nowhere."""
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body"})
+
+    return tell
+
+
+def _fields(scope: Scope, method: str, status: int, seconds: float) -> dict[str, Any]:
     caller = scope.get("state", {}).get("caller")
     return {
-        "method": scope["method"],
+        "method": method,
         "path": scope["path"],
         "status": status,
         "ms": round(seconds * 1000, 1),

@@ -40,7 +40,8 @@ def upload(
         typer.echo(f"{sent['name']} version {sent['version']} is {sent['state']}, {sent['rows']} rows, id {sent['id']}")
         for problem in report.get("problems", [])[:20]:
             if not problem["repaired"]:
-                typer.echo(f"line {problem['line']}: {problem['message']} {problem['fix']}", err=True)
+                place = f"line {problem['line']}" if problem["line"] else "the file"
+                typer.echo(f"{place}: {problem['message']} {problem['fix']}", err=True)
     if sent["state"] == "invalid":
         raise typer.Exit(1)
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import ColumnElement, Select, func, or_, select, text
 from sqlalchemy.orm import Session, aliased
 
 from softprompt.storage.tables import Evaluation, RunEvent, TuningRun
@@ -54,10 +54,23 @@ def lock_next_job(session: Session, kinds: Collection[str], most_running: int, a
     return session.scalars(statement.execution_options(populate_existing=True)).first()
 
 
-def waiting(session: Session, limit: int) -> Sequence[Job]:
+def waiting(session: Session, limit: int | None, *having: ColumnElement[bool]) -> Sequence[Job]:
     """What waits, in the order of priority and age; how fairness between projects turns out only a claim knows."""
     order = (Job.priority.desc(), Job.created_at, Job.id)
-    return session.scalars(select(Job).where(Job.state == "queued").order_by(*order).limit(limit)).all()
+    return session.scalars(select(Job).where(Job.state == "queued", *having).order_by(*order).limit(limit)).all()
+
+
+def running(session: Session, *having: ColumnElement[bool]) -> Sequence[Job]:
+    """What is at work, whatever began first in front."""
+    return session.scalars(select(Job).where(Job.state == "running", *having).order_by(Job.started_at, Job.id)).all()
+
+
+def named(words: str) -> ColumnElement[bool]:
+    """Whether the run or evaluation of a job has the text in its name."""
+    runs, proofs = (
+        select(table.id).where(table.name.icontains(words, autoescape=True)) for table in (TuningRun, Evaluation)
+    )
+    return or_(Job.subject_id.in_(runs), Job.subject_id.in_(proofs))
 
 
 def any_expired(session: Session, at: datetime) -> bool:

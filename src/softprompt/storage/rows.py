@@ -22,12 +22,13 @@ from softprompt.errors import ParameterInvalid
 from softprompt.storage.types import Base
 
 T = TypeVar("T", bound=Base)
+Item = TypeVar("Item")
 MOST = 500
 """Rows of one page."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(Generic[Item]):
     """A piece of a list.
 
     Attributes:
@@ -36,7 +37,7 @@ class Page(Generic[T]):
         next: cursor of the next page, None on the last one.
     """
 
-    items: tuple[T, ...]
+    items: tuple[Item, ...]
     total: int
     next: str | None
 

@@ -18,6 +18,12 @@ def hidden(session: Session, table: type[Base], limit: int) -> Sequence[Any]:
     return session.scalars(wanted).all()
 
 
+def names_hidden(session: Session, table: type[Base]) -> Sequence[Any]:
+    """Id, name and moment of every deleted row of a table."""
+    noun = cast(Any, table)
+    return session.execute(select(noun.id, noun.name, noun.deleted_at).where(noun.deleted_at.is_not(None))).all()
+
+
 def count_hidden(session: Session, table: type[Base]) -> int:
     noun = cast(Any, table)
     return session.scalar(select(func.count()).select_from(noun).where(noun.deleted_at.is_not(None))) or 0

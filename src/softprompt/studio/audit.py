@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from softprompt.errors import NotFound
 from softprompt.storage.people import ApiKey, AuditEntry, User
 from softprompt.storage.rows import MOST, Page
 from softprompt.storage.tables import Project, Space
@@ -59,9 +60,10 @@ def page(
     noun: str | None = None,
     noun_id: str | None = None,
     container_id: str | None = None,
+    search: str = "",
     **paging: Any,
 ) -> Page[AuditEntry]:
-    """Entries, see `Filters`."""
+    """Entries, see `Filters`; `search`: text in the name that a thing had then."""
     unit.need_studio_admin()
     equals = {"action": action, "noun": noun, "noun_id": noun_id, "container_id": container_id}
     wanted: dict[str, Any] = {name: value for name, value in equals.items() if value is not None}
@@ -70,7 +72,29 @@ def page(
         wanted["user_id"] = named.id if named else user
     having = [AuditEntry.at >= since] if since else []
     having += [AuditEntry.at < until] if until else []
+    having += [AuditEntry.data["name"].as_string().icontains(search, autoescape=True)] if search else []
     return unit.rows.page(AuditEntry, having=having, **wanted, **paging)
+
+
+def user_id_of(unit: Unit, id_or_name: str) -> str:
+    """Of somebody who is there; `NotFound` in words."""
+    unit.need_studio_admin()
+    user = unit.rows.first(User, name=id_or_name) or unit.rows.get(User, id_or_name)
+    if user is None:
+        raise NotFound(f"user: there is no user {id_or_name!r} here. The list shows who there is.")
+    return user.id
+
+
+def container_id_of(unit: Unit, id_or_name: str) -> str:
+    """Of a project or space by its name, or by its id as long as the log names it; `NotFound` in words."""
+    unit.need_studio_admin()
+    named = unit.rows.first(Project, name=id_or_name) or unit.rows.first(Space, name=id_or_name)
+    known = named or unit.rows.get(Project, id_or_name) or unit.rows.get(Space, id_or_name)
+    if known is not None:
+        return known.id
+    if unit.rows.first(AuditEntry, container_id=id_or_name) is None:
+        raise NotFound(f"container: there is no project or space {id_or_name!r} here. The lists show what there is.")
+    return id_or_name
 
 
 def lines(

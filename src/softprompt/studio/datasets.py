@@ -267,11 +267,15 @@ def usable(unit: Unit, dataset_id: str, field: str, *, need: Any = None) -> Data
     return dataset
 
 
+def _place(problem: dict[str, Any]) -> str:
+    return f"line {problem['line']}" if problem["line"] else "the file"
+
+
 def describe_problems(dataset: Dataset) -> str:
     """Why a dataset cannot be used, in one line."""
     report = dataset.report or {}
     refused = [p for p in report.get("problems", ()) if not p["repaired"]]
-    told = "; ".join(f"line {p['line']}: {p['message'].rstrip('.')}. {p['fix'].rstrip('.')}" for p in refused[:NAMED])
+    told = "; ".join(f"{_place(p)}: {p['message'].rstrip('.')}. {p['fix'].rstrip('.')}" for p in refused[:NAMED])
     more = max(0, int(report.get("refused", 0)) - NAMED)
     tail = f"; and {more} more" if more else ""
     if not refused:

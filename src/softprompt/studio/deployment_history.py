@@ -26,6 +26,7 @@ class Happened:
         action: deploy, swap, promote, arrive, update, bring online, take offline, delete, restore.
     """
 
+    id: int
     at: datetime
     who: str
     action: str
@@ -56,7 +57,7 @@ def of(unit: Unit, deployment_id: str) -> list[Happened]:
             if not data["fields"]:
                 continue
         who = names.get(entry.user_id or "", "the studio")
-        found.append(Happened(entry.at, who, entry.action, data, entry.request_id))
+        found.append(Happened(entry.id, entry.at, who, entry.action, data, entry.request_id))
     return found
 
 

@@ -21,6 +21,7 @@ from softprompt.storage.work import Job, WorkerRow
 from softprompt.studio.access import Unit
 
 MOST_PRIORITY = 100
+STATES = ("queued", "running", "completed", "failed", "canceled")
 SHOWN = 100
 """Jobs of a list that is not paged."""
 
@@ -79,27 +80,40 @@ def overview(unit: Unit) -> Overview:
     unit.need_studio_admin()
     running = unit.rows.all(Job, state="running", sort="started_at", limit=SHOWN)
     waiting = list(stored.waiting(unit.rows.session, SHOWN))
-    named = {each.id: each for each in _seen(unit, [*running, *waiting])}
+    named = {each.id: each for each in all_seen(unit, [*running, *waiting])}
     alive = workers.present(unit.rows)
-    states = ("queued", "running", "completed", "failed", "canceled")
     return Overview(
         running=[named[job.id] for job in running],
         waiting=[named[job.id] for job in waiting],
-        counts={state: unit.rows.count(Job, state=state) for state in states},
+        counts=counts(unit),
         workers=[(worker, named.get(worker.job_id or "")) for worker in alive],
         at=stored.clock(unit.rows.session),
     )
 
 
+def counts(unit: Unit) -> dict[str, int]:
+    """Jobs by state."""
+    return {state: unit.rows.count(Job, state=state) for state in STATES}
+
+
+def at_hand(unit: Unit, states: Collection[str], *, search: str = "") -> list[Job]:
+    """Jobs that run, then those that wait in the order of their turns, with the text in their names."""
+    unit.need_studio_admin()
+    session, having = unit.rows.session, [stored.named(search)] if search else []
+    running = stored.running(session, *having) if "running" in states else ()
+    return [*running, *(stored.waiting(session, None, *having) if "queued" in states else ())]
+
+
 def ended(
-    unit: Unit, state: str = "failed", *, cursor: str | None = None, limit: int = 20
+    unit: Unit, state: str = "failed", *, search: str = "", limit: int = 20, **paging: Any
 ) -> tuple[list[Seen], Page[Job]]:
     """Jobs that are over, the newest first."""
     unit.need_studio_admin()
     if state not in OVER:
         raise ParameterInvalid(f"state: {state!r} is not one of {', '.join(sorted(OVER))}.")
-    page = unit.rows.page(Job, state=str(state), limit=limit, cursor=cursor)
-    return _seen(unit, page.items), page
+    having = [stored.named(search)] if search else []
+    page = unit.rows.page(Job, state=str(state), having=having, limit=limit, **paging)
+    return all_seen(unit, page.items), page
 
 
 def set_priority(unit: Unit, job_id: str, priority: int, *, before: Collection[str] | None = None) -> Job:
@@ -142,7 +156,7 @@ def cancel(unit: Unit, job_id: str) -> Job:
 
 def seen(unit: Unit, job: Job) -> Seen:
     """One job with its names."""
-    return _seen(unit, [job])[0]
+    return all_seen(unit, [job])[0]
 
 
 def _held(unit: Unit, job_id: str) -> Job:
@@ -155,7 +169,7 @@ def _held(unit: Unit, job_id: str) -> Job:
     return job
 
 
-def _seen(unit: Unit, jobs: Iterable[Job]) -> list[Seen]:
+def all_seen(unit: Unit, jobs: Iterable[Job]) -> list[Seen]:
     """Jobs with names; a few questions for all of them."""
     jobs = list(jobs)
     ids = [job.subject_id for job in jobs]

@@ -134,16 +134,19 @@ def page(
     *,
     project_id: str | None = None,
     experiment_id: str | None = None,
+    experiment_ids: list[str] | None = None,
     state: str | None = None,
     tags: list[str] | None = None,
     **paging: Any,
 ) -> Page[TuningRun]:
-    """Runs, the newest first. A run has all of `tags`."""
+    """Runs, the newest first. A run has all of `tags` and belongs to one of `experiment_ids`."""
     equals: dict[str, Any] = {}
     if project_id:
         equals["project_id"] = unit.get(Project, project_id).id
     if experiment_id:
         equals["experiment_id"] = experiments.get(unit, experiment_id).id
+    elif experiment_ids is not None:
+        equals["experiment_id"] = experiment_ids
     if state:
         equals["state"] = state.split(",")
     return unit.rows.page(TuningRun, containers=unit.visible(), tagged=tags or (), **equals, **paging)

@@ -58,12 +58,25 @@ class Deleted:
 
 def waiting(unit: Unit) -> tuple[list[Deleted], dict[str, int]]:
     """The newest of what was deleted, and how much there is of each noun."""
+    known = counts(unit)
+    tables = [table for table in NOUNS if called(table) in known]
+    rows = [(table, row) for table in tables for row in trash.hidden(unit.rows.session, table, SHOWN)]
+    rows.sort(key=lambda pair: pair[1].deleted_at, reverse=True)
+    return [_shown(table, row) for table, row in rows[:SHOWN]], known
+
+
+def counts(unit: Unit) -> dict[str, int]:
+    """How much was deleted of each noun."""
     unit.need_studio_admin()
-    session = unit.rows.session
-    counts = {called(table): trash.count_hidden(session, table) for table in NOUNS}
-    rows = [row for table in NOUNS if counts[called(table)] for row in trash.hidden(session, table, SHOWN)]
-    rows.sort(key=lambda row: row.deleted_at, reverse=True)
-    return [_shown(row) for row in rows[:SHOWN]], {noun: count for noun, count in counts.items() if count}
+    found = {called(table): trash.count_hidden(unit.rows.session, table) for table in NOUNS}
+    return {noun: count for noun, count in found.items() if count}
+
+
+def everything(unit: Unit, noun: str | None = None) -> list[Deleted]:
+    """All that was deleted, or all of one noun, in no order."""
+    unit.need_studio_admin()
+    tables = NOUNS if noun is None else (_table(noun),)
+    return [_shown(table, row) for table in tables for row in trash.names_hidden(unit.rows.session, table)]
 
 
 def noun_of(unit: Unit, noun_id: str) -> str:
@@ -150,7 +163,7 @@ def _table(noun: str) -> type[Base]:
     return found
 
 
-def _shown(row: Any) -> Deleted:
+def _shown(table: type[Base], row: Any) -> Deleted:
     return Deleted(
-        id=row.id, noun=called(type(row)), name=row.name, deleted_at=row.deleted_at, goes_at=row.deleted_at + KEPT
+        id=row.id, noun=called(table), name=row.name, deleted_at=row.deleted_at, goes_at=row.deleted_at + KEPT
     )

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 from typing_extensions import TypedDict
 
 from softprompt.api.answers import paged
 from softprompt.api.context import unit_of
-from softprompt.api.studio.shapes import new_router, page_of
+from softprompt.api.studio.shapes import Listed, new_router, page_of
 from softprompt.storage.people import AuditEntry
 from softprompt.studio import audit
 from softprompt.studio.access import iso
@@ -30,18 +30,15 @@ Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Word = Annotated[str | None, Field(max_length=100)]
 
 
-class AuditPaging(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class AuditPaging(Listed):
     user: Annotated[Word, Field(description="Id or name of a user.")] = None
     action: Annotated[Word, Field(description="Such as create, update, delete, start, deploy.")] = None
     noun: Annotated[Word, Field(description="Such as dataset, tuning run, deployment.")] = None
     noun_id: Word = None
-    container: Annotated[Word, Field(description="Id of a project or space.")] = None
+    container: Annotated[Word, Field(description="Id or name of a project or space.")] = None
     since: Moment | None = None
     until: Moment | None = None
     sort: Literal["id", "-id"] = "-id"
-    limit: Annotated[int, Field(ge=1, le=500)] = 50
-    cursor: Annotated[str | None, Field(max_length=2000)] = None
 
 
 class EntryShown(TypedDict):
@@ -78,13 +75,14 @@ def list_audit(request: Request, query: Annotated[AuditPaging, Query()]) -> Any:
     with unit_of(request, write=False) as unit:
         page = audit.page(
             unit,
-            user=query.user,
+            user=query.user and audit.user_id_of(unit, query.user),
             action=query.action,
             noun=query.noun,
             noun_id=query.noun_id,
-            container_id=query.container,
+            container_id=query.container and audit.container_id_of(unit, query.container),
             since=query.since,
             until=query.until,
+            search=query.search,
             sort=query.sort,
             limit=query.limit,
             cursor=query.cursor,

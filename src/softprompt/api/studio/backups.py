@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import FileResponse, Response
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import refuse_key
+from softprompt.api.answers import paged, refuse_key
 from softprompt.api.context import caller_of, studio_of, unit_of
-from softprompt.api.studio.shapes import BINARY, new_router
+from softprompt.api.studio.lists import Whole
+from softprompt.api.studio.shapes import BINARY, Listed, new_router, page_of
 from softprompt.studio import backups
 from softprompt.studio.access import iso
 from softprompt.studio.backups import Kept
@@ -24,10 +25,19 @@ class BackupShown(TypedDict):
     made_at: str
 
 
-class Backups(TypedDict):
-    items: list[BackupShown]
-    total: int
-    next: str | None
+class BackupPaging(Listed):
+    sort: Literal["made_at", "-made_at", "name", "-name", "bytes", "-bytes"] = "-made_at"
+
+
+BACKUPS: Whole[Kept] = Whole(
+    key=lambda kept: kept.name,
+    sorts={
+        "made_at": lambda kept: kept.made_at.timestamp(),
+        "name": lambda kept: kept.name,
+        "bytes": lambda kept: kept.size,
+    },
+    name=lambda kept: kept.name,
+)
 
 
 class NewBackup(BackupShown):
@@ -41,12 +51,12 @@ def show_backup(found: Kept) -> BackupShown:
     return {"name": found.name, "bytes": found.size, "made_at": iso(found.made_at) or ""}
 
 
-@router.get("/api/backups", response_model=Backups)
-def list_backups(request: Request) -> Any:
+@router.get("/api/backups", response_model=page_of(BackupShown, "Backups"))
+def list_backups(request: Request, query: Annotated[BackupPaging, Query()]) -> Any:
     """Backups in the data folder, the newest first."""
     with unit_of(request, write=False) as unit:
-        found = [show_backup(each) for each in backups.kept(unit, studio_of(request).settings.data_dir)]
-        return {"items": found, "total": len(found), "next": None}
+        found = backups.kept(unit, studio_of(request).settings.data_dir)
+        return paged(request, BACKUPS.page(found, query), show_backup)
 
 
 @router.post("/api/backups", status_code=201, response_model=NewBackup)

@@ -19,6 +19,7 @@ from softprompt.api.context import studio_of, unit_of
 from softprompt.api.studio.shapes import (
     BINARY,
     Body,
+    Cut,
     Description,
     InProjectPaging,
     Name,
@@ -45,6 +46,10 @@ State = Literal["uploading", "checking", "ready", "invalid"]
 class DatasetPaging(InProjectPaging):
     state: State | None = None
     name: Annotated[str | None, Field(description="Exactly this name: its versions.")] = None
+
+
+class VersionPaging(Cut):
+    sort: Literal["version", "-version", "created_at", "-created_at"] = "-version"
 
 
 class UploadFacts(BaseModel):
@@ -144,11 +149,12 @@ def get_dataset(request: Request, dataset_id: str) -> JSONResponse:
 
 
 @router.get("/api/datasets/{dataset_id}/versions", response_model=page_of(DatasetShown, "Versions"))
-def list_dataset_versions(request: Request, dataset_id: str) -> Any:
+def list_dataset_versions(request: Request, dataset_id: str, query: Annotated[VersionPaging, Query()]) -> Any:
     """All versions of the dataset's name, the newest first."""
     with unit_of(request, write=False) as unit:
-        found = [show_dataset(row) for row in datasets.versions(unit, dataset_id)]
-        return {"items": found, "total": len(found), "next": None}
+        row = datasets.get(unit, dataset_id)
+        page = datasets.page(unit, project_id=row.project_id, name=row.name, **query.model_dump())
+        return paged(request, page, show_dataset)
 
 
 @router.get("/api/datasets/{dataset_id}/report", response_model=dict[str, Any])

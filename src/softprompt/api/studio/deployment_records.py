@@ -8,8 +8,10 @@ from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from softprompt.api.answers import paged
 from softprompt.api.context import studio_of, unit_of
-from softprompt.api.studio.shapes import new_router
+from softprompt.api.studio.lists import Whole
+from softprompt.api.studio.shapes import Cut, new_router
 from softprompt.studio import deployment_history, deployments, usage
 from softprompt.studio.access import iso
 from softprompt.studio.deployment_history import Earlier, Happened
@@ -61,6 +63,13 @@ class EarlierShown(TypedDict):
     name: str
     until: str
     there: bool
+
+
+class HistoryPaging(Cut):
+    sort: Literal["at", "-at"] = "-at"
+
+
+HISTORY: Whole[Happened] = Whole(key=lambda found: str(found.id), sorts={"at": lambda found: found.id})
 
 
 class HistoryShown(TypedDict):
@@ -115,10 +124,10 @@ def deployment_usage(request: Request, deployment_id: str, query: Annotated[Usag
 
 
 @router.get("/api/deployments/{deployment_id}/history", response_model=HistoryShown)
-def deployment_history_of(request: Request, deployment_id: str) -> Any:
+def deployment_history_of(request: Request, deployment_id: str, query: Annotated[HistoryPaging, Query()]) -> Any:
     """What was done to it and by whom: swaps and the way back, promotions, changes."""
     with unit_of(request, write=False) as unit:
         row = deployments.find(unit, deployment_id)
-        happened = [show_happened(each) for each in deployment_history.of(unit, row.id)]
+        page = HISTORY.page(deployment_history.of(unit, row.id), query)
         earlier = [show_earlier(each) for each in deployment_history.earlier_prompts(unit, row)]
-    return {"items": happened, "total": len(happened), "next": None, "earlier_prompts": earlier}
+    return {**paged(request, page, show_happened), "earlier_prompts": earlier}

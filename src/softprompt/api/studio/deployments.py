@@ -31,6 +31,7 @@ from softprompt.errors import ParameterInvalid
 from softprompt.storage.tables import Deployment, TunedPrompt
 from softprompt.studio import deployments, projects, spaces, standing, tuned_prompts
 from softprompt.studio.access import Unit
+from softprompt.studio.filters import ids_of, model_id_of
 from softprompt.studio.standing import Standing
 
 router = new_router("deployments")
@@ -80,17 +81,17 @@ class DeploymentPromotion(Body):
 class DeploymentPaging(InContainerPaging):
     serving_name: str | None = None
     state: Annotated[State | None, Field(description="As people set it; `ready` may have failed.")] = None
-    prompt: Annotated[Reference | None, Field(description="Id of a tuned prompt.")] = None
-    model: Reference | None = None
+    prompt: Annotated[Reference | None, Field(description="Id or name of a tuned prompt.")] = None
+    model: Annotated[Reference | None, Field(description="Id or another name of a foundation model.")] = None
 
     def where(self, unit: Unit) -> dict[str, Any]:
-        equals = {
-            "serving": self.serving_name,
-            "state": self.state,
-            "prompt_id": self.prompt,
-            "model_id": self.model,
-        }
-        return {**super().where(unit), **{name: value for name, value in equals.items() if value}}
+        equals = {"serving": self.serving_name, "state": self.state}
+        found = {**super().where(unit), **{name: value for name, value in equals.items() if value}}
+        if self.prompt:
+            found["tuned_prompt_id"] = ids_of(unit, "prompt", TunedPrompt, self.prompt)
+        if self.model:
+            found["model_id"] = model_id_of(unit, Deployment, self.model)
+        return found
 
 
 class DeploymentShown(NounShown):

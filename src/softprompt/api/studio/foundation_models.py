@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import GUARDED, REPEATABLE, check_mark, created, mark_of, marked
+from softprompt.api.answers import GUARDED, REPEATABLE, check_mark, created, mark_of, marked, paged
 from softprompt.api.context import unit_of
-from softprompt.api.studio.shapes import Body, Reference, new_router
+from softprompt.api.studio.lists import Whole
+from softprompt.api.studio.shapes import Body, Listed, Reference, new_router, page_of
 from softprompt.catalogue import SEQ2SEQ_LEARNING_RATE
 from softprompt.params import TuneConfig
 from softprompt.storage.rows import Rows
@@ -24,9 +25,9 @@ from softprompt.studio.foundation_models import Model
 router = new_router("models")
 
 
-class ModelQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class ModelQuery(Listed):
     search: Annotated[str, Field(max_length=200, description="Text in id or label, in any case.")] = ""
+    sort: Annotated[Literal["name", "-name"] | None, Field(description="By default added ones first.")] = None
     tunable: bool | None = None
     available: Annotated[bool | None, Field(description="Whether it lies on this server.")] = None
     architecture: Literal["causal", "seq2seq"] | None = None
@@ -61,10 +62,11 @@ class ModelShown(TypedDict):
     limits: dict[str, Limit]
 
 
-class ModelsShown(TypedDict):
-    items: list[ModelShown]
-    total: int
-    next: str | None
+MODELS: Whole[Model] = Whole(
+    key=lambda model: model.id,
+    sorts={"name": lambda model: model.label.casefold()},
+    name=lambda model: f"{model.id}\n{model.label}",
+)
 
 
 def show_model(model: Model) -> ModelShown:
@@ -87,12 +89,12 @@ def show_model(model: Model) -> ModelShown:
     }
 
 
-@router.get("/api/models", response_model=ModelsShown)
+@router.get("/api/models", response_model=page_of(ModelShown, "ModelsShown"))
 def list_models(request: Request, query: Annotated[ModelQuery, Query()]) -> Any:
     """All foundation models, added ones first, with the limits of what can be set when tuning them."""
     with unit_of(request, write=False) as unit:
-        found = [show_model(model) for model in foundation_models.all_models(unit.rows) if _fits(model, query)]
-        return {"items": found, "total": len(found), "next": None}
+        found = [model for model in foundation_models.all_models(unit.rows) if _fits(model, query)]
+        return paged(request, MODELS.page(found, query), show_model)
 
 
 @router.post("/api/models", status_code=201, response_model=ModelShown, openapi_extra=REPEATABLE)
@@ -128,10 +130,8 @@ def _shown(rows: Rows, model_id: str) -> ModelShown:
 
 
 def _fits(model: Model, query: ModelQuery) -> bool:
-    needle = query.search.casefold()
     return (
-        (needle in model.id.casefold() or needle in model.label.casefold())
-        and query.tunable in (None, model.tunable)
+        query.tunable in (None, model.tunable)
         and query.available in (None, model.available)
         and query.architecture in (None, model.architecture)
     )

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from softprompt.api.answers import GUARDED, marked, paged, tags_of
 from softprompt.api.context import unit_of
-from softprompt.api.studio.shapes import Body, ProblemShown, new_router
+from softprompt.api.studio.lists import Whole
+from softprompt.api.studio.shapes import Body, Listed, ProblemShown, new_router
 from softprompt.storage.work import Job
 from softprompt.studio import queue
 from softprompt.studio.access import Unit, iso
@@ -25,11 +26,15 @@ router = new_router("jobs")
 State = Literal["running", "queued", "completed", "failed", "canceled"]
 
 
-class JobsQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class JobsQuery(Listed):
     state: Annotated[State | None, Field(description="By default what runs, then what waits, in turn.")] = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
-    cursor: Annotated[str | None, Field(max_length=2000, description="From `next`, of jobs that are over.")] = None
+    sort: Annotated[
+        Literal["created_at", "-created_at"] | None, Field(description="By default in turn; of those over -created_at.")
+    ] = None
+
+
+JOBS: Whole[Job] = Whole(key=lambda job: job.id, sorts={"created_at": lambda job: job.created_at.timestamp()})
+"""Of what runs and waits. The names are not theirs, so the database looks for them."""
 
 
 class Turn(Body):
@@ -109,16 +114,15 @@ def show_job(found: Seen) -> JobShown:
 def list_jobs(request: Request, query: Annotated[JobsQuery, Query()]) -> Any:
     """The queue: what runs and who holds it, what waits in the order of its turns; or those that are over."""
     with unit_of(request, write=False) as unit:
-        overview = queue.overview(unit)
         if query.state in ("completed", "failed", "canceled"):
-            over, page = queue.ended(unit, query.state, cursor=query.cursor, limit=query.limit)
-            seen = {each.id: each for each in over}
-            return {**paged(request, page, lambda job: show_job(seen[job.id])), "counts": overview.counts}
-        at_hand = {"running": overview.running, "queued": overview.waiting}
-        wanted = [query.state] if query.state else ["running", "queued"]
-        found = [show_job(each) for state in wanted for each in at_hand[state]]
-        total = sum(overview.counts[state] for state in wanted)
-        return {"items": found[: query.limit], "total": total, "next": None, "counts": overview.counts}
+            words = query.model_dump(include={"search", "limit", "cursor"})
+            found, page = queue.ended(unit, query.state, sort=query.sort or "-created_at", **words)
+        else:
+            states = (query.state,) if query.state else ("running", "queued")
+            page = JOBS.page(queue.at_hand(unit, states, search=query.search), query)
+            found = queue.all_seen(unit, page.items)
+        seen = {each.id: each for each in found}
+        return {**paged(request, page, lambda job: show_job(seen[job.id])), "counts": queue.counts(unit)}
 
 
 @router.patch("/api/jobs/{job_id}", response_model=JobShown, openapi_extra=GUARDED)

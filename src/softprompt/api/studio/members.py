@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import GUARDED, marked, tags_of
+from softprompt.api.answers import GUARDED, marked, paged, tags_of
 from softprompt.api.context import unit_of
-from softprompt.api.studio.shapes import Body, new_router
+from softprompt.api.studio.lists import Whole
+from softprompt.api.studio.shapes import Body, Listed, new_router, page_of
 from softprompt.storage.people import User
 from softprompt.storage.tables import Project, Space
 from softprompt.studio import memberships
@@ -30,20 +31,25 @@ class MemberShown(TypedDict):
     role: str
 
 
-class Members(TypedDict):
-    items: list[MemberShown]
-    total: int
-    next: str | None
+class MemberPaging(Listed):
+    sort: Literal["name", "-name", "role", "-role"] = "name"
+
+
+MEMBERS: Whole[tuple[User, str]] = Whole(
+    key=lambda member: member[0].id,
+    sorts={"name": lambda member: member[0].name, "role": lambda member: member[1]},
+    name=lambda member: member[0].name,
+)
 
 
 def show_member(user: User, role: str) -> MemberShown:
     return {"user_id": user.id, "user": user.name, "role": role}
 
 
-def _list(request: Request, table: type[Project] | type[Space], key: str) -> Any:
+def _list(request: Request, table: type[Project] | type[Space], key: str, query: MemberPaging) -> Any:
     with unit_of(request, write=False) as unit:
-        found = [show_member(user, role) for user, role in memberships.members(unit, unit.get(table, key))]
-        return {"items": sorted(found, key=lambda m: m["user"]), "total": len(found), "next": None}
+        page = MEMBERS.page(memberships.members(unit, unit.get(table, key)), query)
+        return paged(request, page, lambda member: show_member(*member))
 
 
 def _set(request: Request, table: type[Project] | type[Space], key: str, user: str, role: Any) -> Response:
@@ -54,10 +60,10 @@ def _set(request: Request, table: type[Project] | type[Space], key: str, user: s
         return marked(member.role, {"user_id": member.user_id, "user": user, "role": member.role})
 
 
-@router.get("/api/projects/{project_id}/members", response_model=Members)
-def list_project_members(request: Request, project_id: str) -> Any:
+@router.get("/api/projects/{project_id}/members", response_model=page_of(MemberShown, "Members"))
+def list_project_members(request: Request, project_id: str, query: Annotated[MemberPaging, Query()]) -> Any:
     """Who may do what in the project."""
-    return _list(request, Project, project_id)
+    return _list(request, Project, project_id, query)
 
 
 @router.put("/api/projects/{project_id}/members/{user}", response_model=MemberShown, openapi_extra=GUARDED)
@@ -72,10 +78,10 @@ def remove_project_member(request: Request, project_id: str, user: str) -> Respo
     return _set(request, Project, project_id, user, None)
 
 
-@router.get("/api/spaces/{space_id}/members", response_model=Members)
-def list_space_members(request: Request, space_id: str) -> Any:
+@router.get("/api/spaces/{space_id}/members", response_model=page_of(MemberShown, "Members"))
+def list_space_members(request: Request, space_id: str, query: Annotated[MemberPaging, Query()]) -> Any:
     """Who may do what in the space."""
-    return _list(request, Space, space_id)
+    return _list(request, Space, space_id, query)
 
 
 @router.put("/api/spaces/{space_id}/members/{user}", response_model=MemberShown, openapi_extra=GUARDED)

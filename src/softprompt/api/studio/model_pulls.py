@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import REPEATABLE, created
+from softprompt.api.answers import REPEATABLE, created, paged
 from softprompt.api.context import unit_of
-from softprompt.api.studio.shapes import Body, Reference, new_router
+from softprompt.api.studio.lists import Whole
+from softprompt.api.studio.shapes import Body, Listed, Reference, new_router, page_of
 from softprompt.errors import NotFound
 from softprompt.studio import foundation_models, model_pulls, model_use
 from softprompt.studio.access import Unit, iso
@@ -42,10 +43,19 @@ class PullShown(TypedDict):
     updated_at: str
 
 
-class Pulls(TypedDict):
-    items: list[PullShown]
-    total: int
-    next: str | None
+class PullPaging(Listed):
+    sort: Literal["started_at", "-started_at", "updated_at", "-updated_at", "name", "-name"] = "-started_at"
+
+
+PULLS: Whole[Pull] = Whole(
+    key=lambda pull: pull.model_id,
+    sorts={
+        "started_at": lambda pull: pull.started_at.timestamp(),
+        "updated_at": lambda pull: pull.updated_at.timestamp(),
+        "name": lambda pull: pull.model_id.casefold(),
+    },
+    name=lambda pull: pull.model_id,
+)
 
 
 class ModelFiles(TypedDict):
@@ -54,6 +64,17 @@ class ModelFiles(TypedDict):
     model_id: str
     bytes: int
     whole: bool
+
+
+class FilesPaging(Listed):
+    sort: Literal["name", "-name", "bytes", "-bytes"] = "name"
+
+
+FILES: Whole[ModelFiles] = Whole(
+    key=lambda files: f"{files['model_id']} {files['whole']}",
+    sorts={"name": lambda files: files["model_id"].casefold(), "bytes": lambda files: files["bytes"]},
+    name=lambda files: files["model_id"],
+)
 
 
 class Disk(TypedDict):
@@ -86,12 +107,12 @@ def show_pull(unit: Unit, pull: Pull) -> PullShown:
     }
 
 
-@router.get("/api/pulls", response_model=Pulls)
-def list_pulls(request: Request) -> Any:
+@router.get("/api/pulls", response_model=page_of(PullShown, "Pulls"))
+def list_pulls(request: Request, query: Annotated[PullPaging, Query()]) -> Any:
     """The newest fetch of each model."""
     with unit_of(request, write=False) as unit:
-        found = [show_pull(unit, pull) for pull in model_pulls.all_pulls().values()]
-    return {"items": found, "total": len(found), "next": None}
+        page = PULLS.page(model_pulls.all_pulls().values(), query)
+        return paged(request, page, lambda pull: show_pull(unit, pull))
 
 
 @router.post("/api/pulls", status_code=202, response_model=PullShown, openapi_extra=REPEATABLE)
@@ -128,14 +149,13 @@ def _newest(unit: Unit, model_id: str) -> PullShown:
 
 
 @router.get("/api/model-files", response_model=Disk)
-def list_model_files(request: Request) -> Any:
+def list_model_files(request: Request, query: Annotated[FilesPaging, Query()]) -> Any:
     """Models that lie on this server, whole or in part, with the room they take."""
     with unit_of(request, write=False) as unit:
         disk = model_use.disk(foundation_models.all_models(unit.rows))
-    whole = [{"model_id": key, "bytes": files.size, "whole": True} for key, files in disk.prints.items()]
-    parts = [{"model_id": key, "bytes": size, "whole": False} for key, size in disk.left.items()]
-    found = whole + parts
-    return {"items": found, "total": len(found), "next": None, "used": disk.used, "free": disk.free}
+    found = [ModelFiles(model_id=key, bytes=files.size, whole=True) for key, files in disk.prints.items()]
+    found += [ModelFiles(model_id=key, bytes=size, whole=False) for key, size in disk.left.items()]
+    return {**paged(request, FILES.page(found, query), lambda files: files), "used": disk.used, "free": disk.free}
 
 
 @router.delete("/api/model-files/{model_id:path}", response_model=Freed)

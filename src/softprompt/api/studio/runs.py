@@ -29,10 +29,11 @@ from softprompt.api.studio.shapes import (
 )
 from softprompt.api.studio.tuned_prompts import PromptShown, show_prompt
 from softprompt.params import TuneConfig
+from softprompt.storage.tables import Dataset, TuningExperiment, TuningRun
 from softprompt.storage.tables import Project as ProjectRow
-from softprompt.storage.tables import TuningRun
-from softprompt.studio import datasets, experiments, projects, runs
+from softprompt.studio import datasets, projects, runs
 from softprompt.studio.access import Unit, iso
+from softprompt.studio.filters import ids_of, model_id_of
 from softprompt.studio.runs import Plan
 
 router = new_router("runs")
@@ -109,15 +110,18 @@ class RunPaging(InProjectPaging):
     state: Annotated[
         list[Literal["queued", "running", "completed", "failed", "canceled"]], Field(description="One of these.")
     ] = []
-    experiment: Annotated[Reference | None, Field(description="Id of an experiment.")] = None
-    model: Reference | None = None
-    dataset: Annotated[Reference | None, Field(description="Id of a dataset.")] = None
+    experiment: Annotated[Reference | None, Field(description="Id or name of an experiment.")] = None
+    model: Annotated[Reference | None, Field(description="Id or another name of a foundation model.")] = None
+    dataset: Annotated[Reference | None, Field(description="Id of a dataset, or a name: all its versions.")] = None
 
     def where(self, unit: Unit) -> dict[str, Any]:
-        equals = {"model_id": self.model, "dataset_id": self.dataset}
-        found = {name: value for name, value in equals.items() if value}
+        found: dict[str, Any] = {}
+        if self.model:
+            found["model_id"] = model_id_of(unit, TuningRun, self.model)
+        if self.dataset:
+            found["dataset_id"] = ids_of(unit, "dataset", Dataset, self.dataset)
         if self.experiment:
-            found["experiment_id"] = experiments.get(unit, self.experiment).id
+            found["experiment_ids"] = ids_of(unit, "experiment", TuningExperiment, self.experiment)
         if self.state:
             found["state"] = ",".join(self.state)
         return {**super().where(unit), **found}

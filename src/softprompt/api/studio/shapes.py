@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import TypedDict
 
+from softprompt.errors import ParameterInvalid
 from softprompt.storage.types import Noun
 from softprompt.studio.access import Unit, iso
 from softprompt.studio.projects import find as find_project
@@ -51,7 +53,29 @@ BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 def new_router(tag: str) -> APIRouter:
     """A router of our interface. Who may is decided by `auth.authorize`; the scheme here is for the documentation."""
-    return APIRouter(tags=[tag], responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    asked = [Depends(HTTPBearer(auto_error=False)), Depends(refuse_unknown_words)]
+    return APIRouter(tags=[tag], responses=ERRORS, dependencies=asked)
+
+
+async def refuse_unknown_words(request: Request) -> None:
+    """What is read takes no words behind the `?` that it does not know, and says which it does."""
+    if request.method != "GET" or not request.query_params:
+        return
+    known = known_words(request.scope["route"])
+    unknown = [word for word in dict.fromkeys(request.query_params) if word not in known]
+    if unknown:
+        these = f"It knows {', '.join(known)}." if known else "It knows none at all."
+        raise ParameterInvalid(f"{', '.join(unknown)[:300]}: this address knows no such word. {these}")
+
+
+def known_words(route: APIRoute) -> tuple[str, ...]:
+    """The words that may stand behind the `?`, sorted."""
+    found: set[str] = set()
+    for field in route.dependant.query_params:
+        shape = field.field_info.annotation
+        several = isinstance(shape, type) and issubclass(shape, BaseModel)
+        found |= set(shape.model_fields) if several else {field.alias}  # type: ignore[union-attr]
+    return tuple(sorted(found))
 
 
 class Body(BaseModel):
@@ -66,15 +90,25 @@ class Body(BaseModel):
         return value
 
 
-class Paging(BaseModel):
-    """Of every list."""
+class Cut(BaseModel):
+    """Of every list: a page of it."""
 
     model_config = ConfigDict(extra="forbid")
-    search: Annotated[str, Field(max_length=200, description="Text in the name, in any case.")] = ""
-    tag: Annotated[list[str], Field(max_length=50, description="Tags that it has, all of them.")] = []
-    sort: Annotated[Sort, Field(description="With - in front: from the largest down.")] = "-created_at"
     limit: Annotated[int, Field(ge=1, le=500)] = 50
     cursor: Annotated[str | None, Field(max_length=2000, description="From `next` of the page before.")] = None
+
+
+class Listed(Cut):
+    """Of lists of what has names, but no tags."""
+
+    search: Annotated[str, Field(max_length=200, description="Text in the name, in any case.")] = ""
+
+
+class Paging(Listed):
+    """Of lists of nouns."""
+
+    tag: Annotated[list[str], Field(max_length=50, description="Tags that it has, all of them.")] = []
+    sort: Annotated[Sort, Field(description="With - in front: from the largest down.")] = "-created_at"
 
     def words(self) -> dict[str, Any]:
         """For the `page` functions of `studio`."""
@@ -97,14 +131,10 @@ class InContainerPaging(InProjectPaging):
         return {**super().where(unit), **space}
 
 
-class Ordered(BaseModel):
-    """Of lists of what has no tags and is never changed: users, keys."""
+class Ordered(Listed):
+    """Of lists of what is never changed, or nobody writes down when: users, keys."""
 
-    model_config = ConfigDict(extra="forbid")
-    search: Annotated[str, Field(max_length=200)] = ""
     sort: Literal["created_at", "-created_at", "name", "-name"] = "-created_at"
-    limit: Annotated[int, Field(ge=1, le=500)] = 50
-    cursor: Annotated[str | None, Field(max_length=2000)] = None
 
     def words(self) -> dict[str, Any]:
         return self.model_dump(include={"search", "sort", "limit", "cursor"})
@@ -165,8 +195,6 @@ def given(body: Body, *names: str) -> dict[str, Any]:
 
 def container(unit: Unit, project: str | None, space: str | None) -> Any:
     """The space or project that is named; the sandbox if neither is."""
-    from softprompt.errors import ParameterInvalid
-
     if project and space:
         raise ParameterInvalid("project, space: name one of them, not both.")
     return find_space(unit, space) if space else find_project(unit, project)

@@ -5,17 +5,18 @@ The pages use what stands here; the address `/sign-in` is theirs. Keys and token
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from softprompt.api.answers import GUARDED, marked
+from softprompt.api.answers import GUARDED, marked, paged
 from softprompt.api.auth import COOKIE
 from softprompt.api.context import address_of, caller_of, studio_of, unit_of
-from softprompt.api.studio.shapes import Body, new_router
+from softprompt.api.studio.lists import Whole
+from softprompt.api.studio.shapes import Body, Cut, new_router, page_of
 from softprompt.api.studio.users import Ended, Password, UserShown, hold_as_read, marked_user, show_user, user_mark
 from softprompt.errors import Forbidden, Unauthenticated
 from softprompt.storage.people import BrowserSession, User
@@ -59,10 +60,13 @@ class SessionShown(TypedDict):
     current: bool
 
 
-class Sessions(TypedDict):
-    items: list[SessionShown]
-    total: int
-    next: str | None
+class SessionPaging(Cut):
+    sort: Literal["created_at", "-created_at"] = "-created_at"
+
+
+SESSIONS: Whole[BrowserSession] = Whole(
+    key=lambda row: row.digest, sorts={"created_at": lambda row: row.created_at.timestamp()}
+)
 
 
 class SignedInShown(TypedDict):
@@ -149,13 +153,12 @@ def set_own_password(request: Request, body: OwnPassword) -> JSONResponse:
         return _welcome(request, people.sign_in(unit, user.name, body.new))
 
 
-@router.get("/api/me/sessions", response_model=Sessions)
-def list_own_sessions(request: Request) -> Any:
+@router.get("/api/me/sessions", response_model=page_of(SessionShown, "Sessions"))
+def list_own_sessions(request: Request, query: Annotated[SessionPaging, Query()]) -> Any:
     """Your browsers that are signed in, the newest first."""
     own = digest(request.cookies.get(COOKIE, ""))
     with unit_of(request, write=False) as unit:
-        found = [_session(row, own) for row in people.sessions(unit)]
-        return {"items": found, "total": len(found), "next": None}
+        return paged(request, SESSIONS.page(people.sessions(unit), query), lambda row: _session(row, own))
 
 
 @router.delete("/api/me/sessions", response_model=Ended)

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
+from softprompt.api.answers import paged
 from softprompt.api.context import unit_of
-from softprompt.api.studio.shapes import Body, new_router
+from softprompt.api.studio.lists import Whole
+from softprompt.api.studio.shapes import Body, Listed, new_router
 from softprompt.errors import ParameterInvalid
 from softprompt.studio import deployments, trash
 from softprompt.studio.access import iso
 from softprompt.studio.trash import Deleted
 
 router = new_router("trash")
+
+
+class TrashPaging(Listed):
+    noun: Annotated[str | None, Field(max_length=100, description="Such as dataset, tuning run.")] = None
+    sort: Literal["deleted_at", "-deleted_at", "name", "-name"] = "-deleted_at"
+
+
+TRASH: Whole[Deleted] = Whole(
+    key=lambda found: found.id,
+    sorts={"deleted_at": lambda found: found.deleted_at.timestamp(), "name": lambda found: found.name.casefold()},
+    name=lambda found: found.name,
+)
 
 
 class Restoring(Body):
@@ -37,7 +51,7 @@ class DeletedShown(TypedDict):
 
 
 class TrashShown(TypedDict):
-    """The newest of it, and how much there is of each noun."""
+    """A page of it, and how much there is of each noun."""
 
     items: list[DeletedShown]
     total: int
@@ -68,12 +82,12 @@ def show_deleted(found: Deleted) -> DeletedShown:
 
 
 @router.get("/api/trash", response_model=TrashShown)
-def list_trash(request: Request) -> Any:
-    """What was deleted and can still be brought back, the newest 100."""
+def list_trash(request: Request, query: Annotated[TrashPaging, Query()]) -> Any:
+    """What was deleted and can still be brought back, the newest first."""
     with unit_of(request, write=False) as unit:
-        found, counts = trash.waiting(unit)
-        shown = [show_deleted(each) for each in found]
-        return {"items": shown, "total": sum(counts.values()), "next": None, "counts": counts}
+        found = trash.everything(unit, query.noun)
+        counts = trash.counts(unit)
+    return {**paged(request, TRASH.page(found, query), show_deleted), "counts": counts}
 
 
 @router.post("/api/trash/{deleted_id}/restore", response_model=RestoredShown)

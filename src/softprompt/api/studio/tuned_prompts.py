@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from softprompt.api.answers import GUARDED, REPEATABLE, created, paged, revision_of, tagged
 from softprompt.api.context import unit_of
@@ -24,20 +24,25 @@ from softprompt.api.studio.shapes import (
     page_of,
     show_noun,
 )
-from softprompt.storage.tables import TunedPrompt
+from softprompt.storage.tables import TunedPrompt, TuningRun
 from softprompt.studio import spaces, tuned_prompts
 from softprompt.studio.access import Unit
+from softprompt.studio.filters import ids_of, model_id_of
 
 router = new_router("prompts")
 
 
 class PromptPaging(InContainerPaging):
-    model: Reference | None = None
-    run: Reference | None = None
+    model: Annotated[Reference | None, Field(description="Id or another name of a foundation model.")] = None
+    run: Annotated[Reference | None, Field(description="Id or name of a run.")] = None
 
     def where(self, unit: Unit) -> dict[str, Any]:
-        equals = {"model_id": self.model, "run_id": self.run}
-        return {**super().where(unit), **{name: value for name, value in equals.items() if value}}
+        found = super().where(unit)
+        if self.model:
+            found["model_id"] = model_id_of(unit, TunedPrompt, self.model)
+        if self.run:
+            found["run_id"] = ids_of(unit, "run", TuningRun, self.run)
+        return found
 
 
 class PromptChanges(Body):
