@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -68,16 +70,53 @@ def test_only_kinds_that_a_worker_knows(lab: Lab, queue: Queue) -> None:
 def test_priority_then_fairness_then_age(lab: Lab, database: Database) -> None:
     queue = Queue(database, Limits(concurrent_runs=2))
     first, second, third = (lab.run("d") for _ in range(3))
-    with database.write() as session:
-        rows = Rows(session)
-        other = rows.add(TuningRun(name="x", project_id="p", experiment_id="x", number=1, model_id="m", dataset_id="d"))
-        enqueue(rows, kind="tune", subject_id=other.id, project_id="p")
+    other = other_run(database)
     urgent = lab.run("d", priority=5)
-    assert [claimed(queue).subject_id for _ in range(3)] == [urgent, other.id, first]
+    assert [claimed(queue).subject_id for _ in range(3)] == [urgent, other, first]
     assert queue.claim("w") is None, "two of the project are running"
     queue.complete(Claim(*_claim_of(database, first)))
     assert claimed(queue).subject_id == second
     assert lab.get(TuningRun, third).state == "queued"
+
+
+def other_run(database: Database) -> str:
+    """Queue a run in another project; its id."""
+    with database.write() as session:
+        rows = Rows(session)
+        known: dict[str, Any] = {"project_id": "p", "experiment_id": "x", "model_id": "m", "dataset_id": "d"}
+        run = rows.add(TuningRun(name="x", number=rows.count(TuningRun, experiment_id="x") + 1, **known))
+        enqueue(rows, kind="tune", subject_id=run.id, project_id="p")
+        return run.id
+
+
+def test_projects_take_turns_although_one_worker_does_all(lab: Lab, queue: Queue) -> None:
+    mine = [lab.run("d") for _ in range(4)]
+    others = [other_run(lab.database) for _ in range(2)]
+    order = []
+    while claim := queue.claim("w"):
+        order.append(claim.subject_id)
+        queue.complete(claim)
+    assert order == [mine[0], others[0], mine[1], others[1], mine[2], mine[3]]
+
+
+@pytest.mark.parametrize("state", ["queued", "completed"])
+def test_a_claim_among_ten_thousand_jobs_is_quick(lab: Lab, queue: Queue, state: str) -> None:
+    with lab.database.write() as session:
+        session.add_all(
+            Job(
+                kind="tune",
+                subject_id=f"s{i}",
+                project_id=f"p{i % 50}",
+                state=state,
+                started_at=now() if i % 2 else None,
+            )
+            for i in range(10_000)
+        )
+    lab.run("d", priority=1)
+    queue.claim("w", kinds=("evaluate",))  # connections and plans are made
+    began = time.perf_counter()
+    assert claimed(queue).project_id == lab.project_id
+    assert time.perf_counter() - began < 0.25
 
 
 def _claim_of(database: Database, subject_id: str) -> tuple[str, str, str, str, str, int, int]:
@@ -227,6 +266,10 @@ def test_a_running_one_is_told(lab: Lab, queue: Queue, how: str) -> None:
         request_cancel(Rows(session), subject_id=run, how=how)  # type: ignore[arg-type]
     assert queue.beat(claim) == how
     assert lab.get(TuningRun, run).state == "running"
+    with lab.database.read() as session:
+        words = [event.data["text"] for event in events.after(Rows(session), run) if event.kind == "Note"]
+    assert len(words) == 1
+    assert words[0].startswith("somebody wants it")
 
 
 def test_keep_does_not_call_back_a_cancel(lab: Lab, queue: Queue) -> None:
@@ -276,3 +319,5 @@ def test_a_job_whose_run_was_deleted_is_dropped(lab: Lab, queue: Queue) -> None:
         Rows(session).change(TuningRun, {"deleted_at": now()}, id=gone)
     found = [queue.claim("w"), queue.claim("w")]
     assert [claim.subject_id for claim in found if claim] == [stays]
+    assert lab.get(TuningRun, gone).state == "canceled"
+    assert states(lab, gone) == ["canceled"], "those who follow it hear of it"

@@ -30,6 +30,11 @@ Problem = dict[str, Any]
 
 SUBJECTS: dict[str, type[Subject]] = {"tune": TuningRun, "evaluate": Evaluation, "measure": Measurement}
 """The noun behind each kind of job."""
+ASKED: dict[How, str] = {
+    "cancel": "somebody wants it canceled; its worker hears of it",
+    "keep": "somebody wants it to stop here and to keep the best so far; its worker hears of it",
+}
+"""What is told of a wish until it is fulfilled."""
 
 
 # --- for those who order work -----------------------------------------------------------------------------------------
@@ -62,6 +67,8 @@ def request_cancel(rows: Rows, *, subject_id: str, how: How = "cancel") -> None:
     if job.state == State.QUEUED and (how == "cancel" or job.started_at is None):
         _to(rows, job, State.CANCELED)
     elif job.cancel_requested != "cancel":  # "keep" cannot call back what was canceled
+        if job.cancel_requested != how:
+            tell(rows, subject_id, "Note", {"text": ASKED[how]})
         job.cancel_requested = how
     rows.flush()
 
@@ -120,7 +127,10 @@ class Queue:
     timing: Timing = field(default_factory=Timing)
 
     def claim(self, worker_id: str, kinds: Collection[str] = tuple(SUBJECTS)) -> Claim | None:
-        """Take the job whose turn it is: priority, then the project with the fewest running, then age."""
+        """Take the job whose turn it is.
+
+        Priority, then the project with the fewest running, then the one that was served longest ago, then age.
+        """
         with self.database.read() as session:  # most of the time nothing waits, and nothing has to be locked
             if stored.next_job(session, kinds, self.limits.concurrent_runs, stored.clock(session)) is None:
                 return None
@@ -130,7 +140,7 @@ class Queue:
                 return None
             rows = Rows(session)
             if _orphan(rows, job):
-                move(job, State.CANCELED)
+                _to(rows, job, State.CANCELED)
                 return None
             job.worker_id = worker_id
             job.fence += 1

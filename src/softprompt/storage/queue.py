@@ -42,16 +42,23 @@ def lock_job_of(session: Session, subject_id: str) -> Job | None:
 
 
 def next_job(session: Session, kinds: Collection[str], most_running: int, at: datetime) -> Job | None:
-    """The queued job whose turn it is, not locked: priority, then the project with the least running, then age."""
-    return session.scalars(_turn(kinds, most_running, at)).first()
+    """The queued job whose turn it is, not locked.
+
+    Priority, then the project with the least running, then the one that was served longest ago, then age.
+    """
+    statement = _turn(session, kinds, most_running, at)
+    return None if statement is None else session.scalars(statement).first()
 
 
 def lock_next_job(session: Session, kinds: Collection[str], most_running: int, at: datetime) -> Job | None:
     """The same, held. What is running is counted, so that two claims must not overlap."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"SELECT pg_advisory_xact_lock({_CLAIMS})"))
-    statement = _turn(kinds, most_running, at).with_for_update(of=Job, skip_locked=True)
-    return session.scalars(statement.execution_options(populate_existing=True)).first()
+    statement = _turn(session, kinds, most_running, at)
+    if statement is None:
+        return None
+    held = statement.with_for_update(skip_locked=True).execution_options(populate_existing=True)
+    return session.scalars(held).first()
 
 
 def waiting(session: Session, limit: int | None, *having: ColumnElement[bool]) -> Sequence[Job]:
@@ -123,17 +130,28 @@ def _held(statement: Select[Job]) -> Select[Job]:
     return statement.with_for_update().execution_options(populate_existing=True)
 
 
-def _turn(kinds: Collection[str], most_running: int, at: datetime) -> Select[Job]:
+def _turn(session: Session, kinds: Collection[str], most_running: int, at: datetime) -> Select[Job] | None:
+    """The oldest job of the project whose turn it is; None if there is no such project.
+
+    Two questions: what a project has running, and had last, is asked for each project, not for each of its jobs.
+    """
+    queued = (Job.state == "queued", Job.kind.in_(list(kinds)), Job.not_before <= at)
     other = aliased(Job)
-    running = (
-        select(func.count())
-        .where(other.project_id == Job.project_id, other.state == "running")
-        .correlate(Job)
-        .scalar_subquery()
+    theirs = other.project_id == Job.project_id
+    running = select(func.count()).where(theirs, other.state == "running").correlate(Job).scalar_subquery()
+    served = select(func.max(other.started_at)).where(theirs).correlate(Job).scalar_subquery()
+    turns = (
+        select(Job.project_id, Job.priority)
+        .where(*queued)
+        .group_by(Job.project_id, Job.priority)
+        .having(running < most_running)
+        .order_by(Job.priority.desc(), running, served.nulls_first(), func.min(Job.created_at), Job.project_id)
     )
-    waiting = select(Job).where(Job.state == "queued", Job.kind.in_(list(kinds)), Job.not_before <= at)
-    order = (Job.priority.desc(), running, Job.created_at, Job.id)
-    return waiting.where(running < most_running).order_by(*order).limit(1)
+    turn = session.execute(turns.limit(1)).first()
+    if turn is None:
+        return None
+    its = (Job.project_id == turn.project_id, Job.priority == turn.priority)
+    return select(Job).where(*queued, *its).order_by(Job.created_at, Job.id).limit(1)
 
 
 def _expired(at: datetime) -> Select[Job]:

@@ -37,6 +37,7 @@ class Job(Identified, Base):
     __table_args__ = (
         Index("ix_jobs_state_priority", "state", "priority", "created_at"),
         Index("ix_jobs_project_state", "project_id", "state"),
+        Index("ix_jobs_project_started", "project_id", "started_at"),
     )
 
 
