@@ -36,6 +36,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"{'queue':10} {found['queue']['queued']:,} waiting, {found['queue']['running']:,} at work")
         lines.append(f"{'runs':10} {runs}")
         lines.append(f"{'deployed':10} {found['deployments']:,}")
+    if found.get("warning"):
+        lines.append(f"{'warning':10} {found['warning']}")
     if found.get("problem"):
         lines.append(f"{'database':10} {found['problem']}")
     return lines

@@ -18,7 +18,7 @@ from softprompt.storage import queue
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.studio.health import Finding
-from softprompt.supervisor import home, sockets
+from softprompt.supervisor import figures, home, sockets
 from softprompt.supervisor.status import answers
 
 GIB = 2**30
@@ -36,6 +36,7 @@ def examine(settings: StudioSettings, port: int, tls_port: int) -> list[Finding]
         lambda: _disk(settings),
         _memory,
         lambda: _database(settings),
+        lambda: _queue(settings),
         lambda: _storage(settings),
         _models,
         lambda: _ports(settings, port, tls_port),
@@ -141,6 +142,22 @@ def _database(settings: StudioSettings) -> Iterator[Finding]:
         yield Finding("clock", "wrong", f"this machine thinks it is {time.ctime()}. Set it: timedatectl set-ntp true")
     else:
         yield Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
+
+
+def _queue(settings: StudioSettings) -> Iterator[Finding]:
+    """Whether somebody does what waits; where the tables cannot be read, the line of the database says so."""
+    if not home.is_there(settings):
+        return
+    office = home.office_of(settings)
+    try:
+        found = figures.read(office) if office.database.revision() == Database.newest_revision() else None
+    except SoftpromptError:
+        return
+    finally:
+        office.database.close()
+    if found is not None:
+        words = f"{found.queued:,} waiting, {found.running:,} at work, workers that live: {len(found.working):,}"
+        yield Finding("queue", "warning" if found.nobody_works else "ok", found.nobody_works or words)
 
 
 def _storage(settings: StudioSettings) -> Iterator[Finding]:

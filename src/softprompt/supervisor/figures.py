@@ -30,6 +30,15 @@ class Figures:
     deployments: int = 0
     working: tuple[Worker, ...] = ()
 
+    @property
+    def nobody_works(self) -> str:
+        """That jobs wait or are left over and no worker lives, with what to do; empty while somebody lives."""
+        count = self.queued + self.running
+        if self.working or not count:
+            return ""
+        jobs = "1 job waits" if count == 1 else f"{count:,} jobs wait"
+        return f"{jobs} and no worker runs. Start one: softprompt worker, or softprompt up with --workers 1 or more."
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:

@@ -18,7 +18,10 @@ _SECONDS = 3.0
 
 
 def status(settings: StudioSettings) -> dict[str, Any]:
-    """One document: `running`, then `web`, `tls`, `workers`, `serving`, `queue`, `runs`, `deployments`."""
+    """One document: `running`, then `web`, `tls`, `workers`, `serving`, `queue`, `runs`, `deployments`.
+
+    And `problem` if the database does not answer, `warning` if jobs wait and no worker runs.
+    """
     state = home.read_state(settings.data_dir)
     running = home.is_running(settings.data_dir)
     known = state.get("processes", []) if running else []
@@ -117,4 +120,5 @@ def _data(settings: StudioSettings, processes: list[dict[str, Any]]) -> dict[str
     others = [worker for worker in found.working if worker.host != socket.gethostname() or worker.pid in told]
     workers += [{"name": f"worker on {w.host}", "kind": "worker", "state": "running", **asdict(w)} for w in others]
     queue = {"queued": found.queued, "running": found.running}
-    return {"workers": workers, "queue": queue, "runs": dict(found.runs), "deployments": found.deployments}
+    known = {"workers": workers, "queue": queue, "runs": dict(found.runs), "deployments": found.deployments}
+    return {**known, "warning": found.nobody_works} if found.nobody_works else known

@@ -117,6 +117,8 @@ class Screen:
                 Text(kept.problem[:60] or _doing(kept, snapshot.figures)),
             )
         parts: list[RenderableType] = [processes, Text(f"\n{_numbers(snapshot)}")]
+        if snapshot.figures is not None and snapshot.figures.nobody_works:
+            parts.append(Text(snapshot.figures.nobody_works, "yellow"))
         if snapshot.trouble:
             parts.append(Text(snapshot.trouble, "red"))
         parts += [Text(line, "dim") for line in self._lines]
