@@ -31,12 +31,17 @@ def test_a_device_that_is_not_there_is_named(
     assert not out.exists()
 
 
-def test_a_serving_host_does_not_start_where_it_cannot_run(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "softprompt", "serve", "--data-dir", str(tmp_path), "--device", "cuda:99"]
+@pytest.mark.parametrize("command", ["serve", "worker", "up"])
+@pytest.mark.parametrize("device", ["cuda:99", "tpu"])
+def test_a_process_of_the_studio_does_not_start_where_it_cannot_run(tmp_path: Path, command: str, device: str) -> None:
+    data = tmp_path / "studio"
+    words = [sys.executable, "-m", "softprompt", command, "--data-dir", str(data), "--device", device]
     done = subprocess.run(words, capture_output=True, text=True, check=False)  # it sets up the logs of its process
     assert done.returncode == 2
-    assert "device 'cuda:99'" in done.stderr
-    assert not (tmp_path / "serving.json").exists()
+    assert f"device '{device}'" in done.stderr
+    assert "Use cpu, or cuda where there is one." in done.stderr
+    assert not (data / "serving.json").exists()
+    assert not (data / "studio.db").exists(), "nothing was claimed, nothing was begun"
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu:0"])

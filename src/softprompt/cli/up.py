@@ -41,6 +41,7 @@ def command(
     from softprompt.supervisor.home import make_home
     from softprompt.supervisor.plan import Plan
     from softprompt.supervisor.run import up
+    from softprompt.worker import devices
 
     plan = Plan(
         settings=settings(data_dir, database_url, storage_url),
@@ -57,6 +58,7 @@ def command(
         device=device,
         vllm=vllm,
     )
+    devices.need(device.split(","))
     make_home(plan.settings.data_dir)
     logs.setup("up", file=plan.log_dir / "up.log", stderr=False, level=log_level_from_environment())
     up(plan)

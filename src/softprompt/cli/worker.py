@@ -37,8 +37,10 @@ def command(
     """
     line = begin(process, log_file, lifeline, quiet=quiet)
     from softprompt.supervisor.home import make_home
+    from softprompt.worker import devices
     from softprompt.worker.process import WorkerSettings, work
 
+    devices.need([device])  # else it would take every job of the queue, and fail it
     studio = settings(data_dir, database_url, storage_url)
     make_home(studio.data_dir)
     if line is not None:
