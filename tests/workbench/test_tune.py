@@ -194,3 +194,23 @@ def test_a_run_may_start_from_a_tuned_prompt(backbone: Backbone, examples: list[
     assert second.recipe["config"]["init_prompt"] == "first", "not where it lies"
     with pytest.raises(ParameterInvalid, match="name the tuned prompt to start from"):
         tune(examples, model=backbone, config=TuneConfig(init="prompt"))
+
+
+def test_a_finished_readout_is_not_fitted_again(backbone: Backbone, examples: list[Example], tmp_path: Path) -> None:
+    """The process ends right behind it; the next attempt neither trains nor fits, and finds the same bits."""
+    config = TuneConfig(virtual_tokens=3, epochs=2, readout_epochs=1)
+    told: list[events.Event] = []
+
+    def die(event: events.Event) -> None:
+        if isinstance(event, events.Kept):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(examples, model=backbone, out=tmp_path / "a", config=config, listener=die)
+    again = tune(examples, model=backbone, out=tmp_path / "a", config=config, listener=told.append, resume=True)
+    whole = tune(examples, model=backbone, out=tmp_path / "b", config=config)
+    assert not [event for event in told if isinstance(event, events.StepDone | events.EpochDone | events.Kept)]
+    assert again.notes == whole.notes
+    for name in ("prompt.safetensors", "readout.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert not (tmp_path / "a.run").exists()

@@ -15,7 +15,7 @@ from softprompt.errors import StorageFull
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.worker import checkpoints
-from softprompt.worker.checkpoints import Courier, bring, checkpoint_of, update_of
+from softprompt.worker.checkpoints import Courier, answers_of, bring, checkpoint_of, update_of
 from softprompt.worker.local import LocalRunner
 from softprompt.worker.process import WorkerSettings
 from studio_fixtures import Lab, complaints
@@ -56,6 +56,25 @@ def test_the_newest_is_brought(
 
 def test_nothing_to_bring(store: ArtifactStore, tmp_path: Path) -> None:
     assert bring(store, "run", tmp_path / "scratch", tmp_path / "scratch" / "1" / "tuned") is None
+
+
+def test_what_is_kept_beside_the_checkpoint_travels_with_it(store: ArtifactStore, tmp_path: Path) -> None:
+    """From one machine to another by the store, each file by how far it is itself."""
+    out = tmp_path / "machine-1" / "tuned"
+    side = saved(checkpoint_of(out), 80).parent
+    saved(side / "readout.safetensors", 1)
+    courier = Courier(store, "run", 3, out, trouble=pytest.fail)
+    for count in (128, 256):
+        answers_of(out).write_text(json.dumps({"progress": {"key": "k", "update": count}, "methods": []}))
+        courier.wake()
+        key = f"checkpoints/run/000003-{count:08d}.answers.json"
+        until(lambda key=key: key in store.keys("checkpoints/run"))  # type: ignore[misc]
+    courier.end(10)
+    assert len(list(store.keys("checkpoints/run"))) == 3
+    there = tmp_path / "machine-2" / "000004" / "tuned"
+    assert bring(store, "run", tmp_path / "machine-2", there) == 80
+    for name in checkpoints.NAMES:
+        assert (checkpoint_of(there).with_name(name)).read_bytes() == (side / name).read_bytes()
 
 
 def test_a_courier_keeps_one_checkpoint_in_the_store(store: ArtifactStore, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from softprompt.jobs.queue import Claim, Queue, Timing
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.storage.rows import Rows
-from softprompt.storage.tables import TuningRun
+from softprompt.storage.tables import Evaluation, TuningRun
 from softprompt.storage.work import Job
 from softprompt.worker.local import LocalRunner
 from softprompt.worker.prepare import Prepared, Preparer
@@ -97,6 +97,36 @@ def test_a_run_whose_child_always_dies_fails_in_the_end(shop: Shop) -> None:
     message = shop.lab.get(TuningRun, run_id).problem["message"]
     assert "It was tried 2 times and is given up." in message
     assert not any(key.startswith("checkpoints") for key in shop.stored())
+
+
+def test_an_evaluation_goes_on_behind_what_was_answered(shop: Shop) -> None:
+    test, known = shop.lab.dataset(complaints(200)), shop.lab.dataset(complaints())
+    methods, settings = ["zero-shot", "1-shot", "2-shot"], {"examples_dataset_id": known, "max_new_tokens": 8}
+    proof, calm = (shop.lab.evaluation(test, methods, **settings) for _ in range(2))
+    with shop.working():
+        until(lambda: len(shop.told(proof, "Kept")) > 2)  # somewhere behind the first piece of the second method
+        os.kill(child_of(shop.runner), signal.SIGKILL)
+        until(lambda: shop.state(calm, Evaluation) == "completed")
+    job = job_of(shop, proof)
+    assert (job.state, job.fence, job.attempts) == ("completed", 2, 1), "it came further, so the death does not count"
+    assert [event.data["name"] for event in shop.told(proof, "Method")].count("zero-shot") == 1
+    assert len(shop.told(proof, "Kept")) <= 2 * len(methods), "no rows were asked twice"
+    found, wanted = ([m["answers"] for m in shop.lab.get(Evaluation, e).results["methods"]] for e in (proof, calm))
+    assert found == wanted
+    assert not any(key.startswith("checkpoints") for key in shop.stored())
+
+
+def test_a_run_that_dies_in_its_own_test_is_not_trained_again(shop: Shop, undisturbed: bytes) -> None:
+    test = shop.lab.dataset(complaints(400))
+    run_id = shop.lab.run(shop.lab.dataset(complaints(64)), LONG, test_dataset_id=test)
+    with shop.working():
+        until(lambda: shop.told(run_id, "Kept"))
+        os.kill(child_of(shop.runner), signal.SIGKILL)
+        until(lambda: shop.state(run_id) == "completed")
+    assert job_of(shop, run_id).fence == 2
+    assert len(shop.told(run_id, "StepDone")) == shop.told(run_id, "Started")[1].data["done"] == 80
+    assert shop.vectors(run_id) == undisturbed
+    assert shop.lab.get(TuningRun, run_id).results["test"]["rows"] == 400
 
 
 def test_a_killed_worker_is_followed_by_another_on_another_machine(

@@ -49,11 +49,16 @@ class Progress:
 
 def save(path: Path, progress: Progress, tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
     """Write everything to `path`; at any instant either the old or the new file is there."""
-    stored = {name: t.detach().contiguous() for name, t in tensors.items()} | optimizer_tensors(optimizer)
+    write(path, tensors | optimizer_tensors(optimizer), {"progress": json.dumps(asdict(progress))})
+
+
+def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file, whole or not at all."""
+    stored = {name: t.detach().contiguous() for name, t in tensors.items()}
     fresh = path.with_name(path.name + f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(stored, fresh, metadata={"progress": json.dumps(asdict(progress))})
+        save_file(stored, fresh, metadata=metadata)
         with fresh.open("rb") as handle:
             os.fsync(handle.fileno())
         os.replace(fresh, path)

@@ -68,6 +68,13 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Beside the checkpoint there is now something else that is done once: "readout", "answers"."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """No update follows."""
 
@@ -82,7 +89,7 @@ class Note:
     text: str
 
 
-Event = Started | StepDone | EpochDone | Saved | Finished | Note
+Event = Started | StepDone | EpochDone | Saved | Kept | Finished | Note
 Listener = Callable[[Event], None]
 
 

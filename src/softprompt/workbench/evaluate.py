@@ -26,6 +26,7 @@ from softprompt.engine.loading import load_model
 from softprompt.errors import DatasetInvalid, ParameterInvalid
 from softprompt.params import LABEL_TASKS, GenerateConfig, Task
 from softprompt.workbench.baseline import LinearBaseline
+from softprompt.workbench.kept_answers import KeptAnswers
 from softprompt.workbench.respond import Responder, Way
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def evaluate(
     max_new_tokens: int | None = None,
     on_method: Callable[[str], None] = lambda _name: None,
     device: str | torch.device = "cpu",
+    keep: KeptAnswers | None = None,
 ) -> Evaluation:
     """Compare methods on held-out rows.
 
@@ -126,6 +128,7 @@ def evaluate(
         max_new_tokens: of generated text; by default what the longest right answer needs and a few more.
         on_method: told the name of each method before it runs.
         device: where a model that is not loaded yet is loaded.
+        keep: writes down what is answered, and goes on behind what is there.
     """
     whole, notes = _rows(test)
     rows = whole[:limit]
@@ -138,19 +141,30 @@ def evaluate(
     config = GenerateConfig(max_new_tokens=max_new_tokens or longest + 4)
     shared = _Shared(backbone, instruction, known, solved, labels if guard else [], config, task)
     results = []
-    for method in [m for wanted in methods for m in shared.methods(wanted)]:
-        on_method(method.name)
-        results.append(measure(method, rows, task, pattern))
+    for number, method in enumerate([m for wanted in methods for m in shared.methods(wanted)]):
+        if keep is None or keep.of(number, method.name) < len(rows):
+            on_method(method.name)
+        results.append(measure(method, rows, task, pattern, keep, number))
     return Evaluation(task, tuple(rows), tuple(results), tuple(notes))
 
 
-def measure(method: Method, rows: Sequence[Example], task: Task, pattern: str | None = None) -> MethodResult:
-    """Run one method on all rows and judge it."""
+def measure(
+    method: Method,
+    rows: Sequence[Example],
+    task: Task,
+    pattern: str | None = None,
+    keep: KeptAnswers | None = None,
+    number: int = 0,
+) -> MethodResult:
+    """Run one method on all rows and judge it; `number` says which one to those who keep its answers."""
     texts = [row.input for row in rows]
     began = time.perf_counter()
     with torch.inference_mode():
-        answers = tuple(method.run(texts))
-    spent = time.perf_counter() - began
+        if keep is None:
+            answers = tuple(method.run(texts))
+            spent = time.perf_counter() - began
+        else:
+            answers, spent = keep.ask(number, method.name, method.run, texts)
     count = len(rows)
     return MethodResult(
         name=method.name,

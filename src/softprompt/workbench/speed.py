@@ -74,6 +74,8 @@ class Stopwatch:
     """Seconds of each update, and row tokens up to its end."""
     held: list[float] = field(default_factory=list)
     rows: int = 0
+    fitted: bool = False
+    """Whether the readout was made by this attempt."""
     _started: float = 0.0
     _mark: float = 0.0
 
@@ -82,6 +84,7 @@ class Stopwatch:
 
     def hear(self, event: events.Event) -> None:
         now = self.clock()
+        self.fitted = self.fitted or isinstance(event, events.Kept)
         if self.over is not None:
             return  # a readout that is trained tells of its own passes
         if isinstance(event, events.Started):

@@ -26,7 +26,7 @@ from softprompt.data.starts import instruction_of, solved_rows
 from softprompt.data.template import Template
 from softprompt.engine import events, readout_fit, readout_tune
 from softprompt.engine import tune as loop
-from softprompt.engine.artifact import TunedPrompt, base_of, versions_here
+from softprompt.engine.artifact import READOUT, TunedPrompt, base_of, versions_here
 from softprompt.engine.defaults import Recipe, resolve
 from softprompt.engine.generate import Request, generate, make_ready
 from softprompt.engine.init import initial_prompt
@@ -38,6 +38,7 @@ from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
 from softprompt.errors import ModelUnsupported, ParameterInvalid
 from softprompt.params import GenerateConfig, Init, TuneConfig
+from softprompt.workbench import kept_readout
 from softprompt.workbench.tune_rows import Rows, TuneRows, content_hash, read_rows
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def tune(
     config: TuneConfig | None = None,
     validation: Rows | float | None = None,
     resume: bool = False,
+    tidy: bool = True,
     name: str = "",
     listener: events.Listener = events.ignore,
     should_stop: Callable[[], bool] = lambda: False,
@@ -91,6 +93,7 @@ def tune(
         config: the person's choices; what is left open is filled in and said.
         validation: held-out rows: a file, examples, or a share of the training rows. The best epoch by them is kept.
         resume: go on from the last checkpoint of the same run.
+        tidy: delete the checkpoint once the tuned prompt is whole.
         name: of the tuned prompt; the folder's name if empty.
         listener: told of every step.
         should_stop: asked after every update.
@@ -105,12 +108,12 @@ def tune(
     began = time.monotonic()
     folder = Path(out) if out is not None else None
     outcome, encoder = job.text_path(backbone, folder, resume, should_stop)
-    fitted = job.readout(backbone, outcome)
+    fitted = job.readout_once(backbone, outcome, folder, resume)
     history = outcome.history if outcome else ()
     tuned = job.tuned_prompt(backbone, name or (folder.name if folder else "tuned"), encoder.template, outcome, fitted)
     tuned = replace(tuned, calibration=job.calibrate(backbone, encoder, outcome))
     saved = tuned.save(folder) if folder else None
-    if folder:
+    if folder and tidy:
         shutil.rmtree(_side(folder), ignore_errors=True)
     return Run(
         tuned=tuned,
@@ -189,6 +192,25 @@ class _Job:
                 should_stop=should_stop,
             )
         return outcome, encoder
+
+    def readout_once(
+        self, backbone: Backbone, outcome: loop.Outcome | None, folder: Path | None, resume: bool
+    ) -> readout_fit.Fitted | None:
+        """The label readout; one that an earlier attempt finished is taken from beside the checkpoint."""
+        if folder is None or self.config.readout == "off" or not self.rows.labels:
+            return self.readout(backbone, outcome)
+        path, said = _side(folder) / READOUT, len(self.notes)
+        parts = [self._key(backbone), self.config.readout, _best_metric(outcome)]
+        key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        template = Template(self.config.template, self.config.instruction)
+        if resume and (found := kept_readout.load(path, key, template, backbone.device)):
+            for sentence in found.notes:
+                self.note(sentence)
+            return found.fitted
+        fitted = self.readout(backbone, outcome)
+        kept_readout.save(path, key, kept_readout.KeptReadout(fitted, tuple(self.notes[said:])))
+        self.listener(events.Kept("readout"))
+        return fitted
 
     def readout(self, backbone: Backbone, outcome: loop.Outcome | None) -> readout_fit.Fitted | None:
         """Fit the label readout; keep it where it reads labels better than the vocabulary says them."""

@@ -101,7 +101,7 @@ class Attempt:
         except SoftpromptError as error:
             return self._failed_with(error)
         if prepared.resumed:
-            self._journal.note(f"goes on from the checkpoint after update {prepared.resumed}")
+            self._journal.note(f"goes on from {prepared.resumed}")
         last = self._worked(prepared)
         while not self._journal.flush(at_once=True) and not self.stopping.wait(PATIENCE):
             self._obey()
@@ -117,10 +117,9 @@ class Attempt:
 
     def _worked(self, prepared: Prepared) -> Message:
         """Let the runner do the task; its last message."""
-        tunes = isinstance(prepared.task, TuneTask)
         trouble = self._journal.note
         courier = None
-        if tunes:
+        if not isinstance(prepared.task, MeasureTask):
             store = self.preparer.store
             courier = Courier(store, self.claim.subject_id, self.claim.fence, prepared.out, trouble)
         self._running = True
@@ -138,7 +137,7 @@ class Attempt:
                     self._running = False
                     return message
                 self._journal.add(message["event"])
-                if courier is not None and message["event"]["event"] == "Saved":
+                if courier is not None and message["event"]["event"] in ("Saved", "Kept"):
                     courier.wake()
             self._obey()
             if self._wish != self._asked and self._wish is not None:

@@ -1,7 +1,8 @@
 """Checkpoints on their way between scratch and store, so that any worker on any machine goes on from the newest.
 
 A run's checkpoints are states on one path that data and configuration decide; which worker wrote one does not matter.
-Reads nothing of them but the number of the update, from the header.
+The same goes for what is kept beside the checkpoint: a finished label readout, answers of an evaluation. Reads nothing
+of them but how far each is.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from softprompt.errors import SoftpromptError
 from softprompt.storage.artifacts import ArtifactStore
 
 NAME = "checkpoint.safetensors"
+ANSWERS = "answers.json"
+NAMES = (NAME, "readout.safetensors", ANSWERS)
+"""What is carried of the folder beside a run's result."""
+_PLAIN = "checkpoint."
 _LONGEST_HEADER = 64 << 20
 
 
@@ -24,9 +29,16 @@ def checkpoint_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.run") / NAME
 
 
+def answers_of(out: Path) -> Path:
+    """Where the answers of an evaluation are kept until all are there."""
+    return checkpoint_of(out).with_name(ANSWERS)
+
+
 def update_of(path: Path) -> int | None:
-    """Updates done at this checkpoint; None if it cannot be read."""
+    """How far this file is: updates done at a checkpoint, answers of an evaluation; None if it cannot be read."""
     try:
+        if path.suffix == ".json":
+            return int(json.loads(path.read_bytes())["progress"]["update"])
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if length < _LONGEST_HEADER else {}
@@ -36,15 +48,23 @@ def update_of(path: Path) -> int | None:
 
 
 def bring(store: ArtifactStore, run_id: str, scratch: Path, out: Path) -> int | None:
-    """Put the newest checkpoint of a run, from the store or an earlier attempt on this machine, where `out` needs it.
+    """Put the newest checkpoint of a run, and what is kept beside it, where `out` needs it.
+
+    It comes from the store or from an earlier attempt on this machine.
 
     Returns:
-        Its number of updates, None if there is none.
+        Updates of the checkpoint, or answers of an evaluation; None if there is neither.
     """
-    here = [(update, path) for path in scratch.glob(f"*/*.run/{NAME}") if (update := update_of(path)) is not None]
+    keys = sorted(store.keys(_folder(run_id)), key=lambda key: (_update_in(key), key))
+    side = checkpoint_of(out).parent
+    found = {name: _bring(store, [k for k in keys if _name_in(k) == name], scratch, side / name) for name in NAMES}
+    return found[ANSWERS] if found[NAME] is None else found[NAME]
+
+
+def _bring(store: ArtifactStore, keys: Sequence[str], scratch: Path, target: Path) -> int | None:
+    found = [(update_of(path), path) for path in scratch.glob(f"*/*.run/{target.name}")]
+    here = [(update, path) for update, path in found if update is not None]
     update, newest = max(here, default=(None, None))
-    keys = sorted(store.keys(_folder(run_id)), key=_update_in)
-    target = checkpoint_of(out)
     if keys and (update is None or _update_in(keys[-1]) > update):
         newest, update = store.file(keys[-1]), _update_in(keys[-1])
     if newest is not None and newest != target:
@@ -61,21 +81,23 @@ def forget(store: ArtifactStore, run_id: str) -> None:
 
 
 class Courier:
-    """Carries each new checkpoint to the store, in a thread of its own: a slow store must not stop the worker."""
+    """Carries each new checkpoint, and what is kept beside it, to the store.
+
+    In a thread of its own: a slow store must not stop the worker.
+    """
 
     def __init__(
         self, store: ArtifactStore, run_id: str, fence: int, out: Path, trouble: Callable[[str], None]
     ) -> None:
         self._store, self._run_id, self._fence = store, run_id, fence
-        self._source, self._trouble = checkpoint_of(out), trouble
-        self._still = out.with_name("carried.safetensors")
+        self._side, self._trouble = checkpoint_of(out).parent, trouble
         self._wanted, self._ended = threading.Event(), False
-        self._last: str | None = None
+        self._last: dict[str, str] = {}
         self._thread = threading.Thread(target=self._carry_all, daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """There is a new checkpoint."""
+        """There is a new checkpoint, or something new beside it."""
         self._wanted.set()
 
     def end(self, seconds: float) -> None:
@@ -90,24 +112,26 @@ class Courier:
             self._wanted.wait()
             self._wanted.clear()
             ended = self._ended
-            try:
-                self._carry()
-            except (SoftpromptError, OSError) as error:
-                self._trouble(f"the checkpoint could not be copied to the store: {error}")
+            for name in NAMES:
+                try:
+                    self._carry(name)
+                except (SoftpromptError, OSError) as error:
+                    self._trouble(f"the checkpoint could not be copied to the store: {error}")
 
-    def _carry(self) -> None:
+    def _carry(self, name: str) -> None:
+        still = self._side.with_name(f"carried.{name}")
         try:
-            shutil.copyfile(self._source, self._still)  # the run may replace or delete its own at any time
+            shutil.copyfile(self._side / name, still)  # the run may replace or delete its own at any time
         except FileNotFoundError:
             return
-        update = update_of(self._still)
-        key = f"{_folder(self._run_id)}/{self._fence:06d}-{update or 0:08d}.safetensors"
-        if update is None or key == self._last:
+        update, last = update_of(still), self._last.get(name)
+        key = f"{_folder(self._run_id)}/{self._fence:06d}-{update or 0:08d}.{name.removeprefix(_PLAIN)}"
+        if update is None or key == last:
             return
-        self._store.put_file(key, self._still)
-        if self._last is not None:
-            self._store.remove(self._last)
-        self._last = key
+        self._store.put_file(key, still)
+        if last is not None:
+            self._store.remove(last)
+        self._last[name] = key
 
 
 def _folder(run_id: str) -> str:
@@ -115,4 +139,9 @@ def _folder(run_id: str) -> str:
 
 
 def _update_in(key: str) -> int:
-    return int(Path(key).stem.rpartition("-")[2])
+    return int(Path(key).name.partition(".")[0].rpartition("-")[2])
+
+
+def _name_in(key: str) -> str:
+    rest = Path(key).name.partition(".")[2]
+    return rest if rest in NAMES else _PLAIN + rest

@@ -6,6 +6,7 @@ Knows no queue, no database and no store: files come and go on local paths.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import tempfile
 import time
@@ -24,9 +25,11 @@ from softprompt.engine.loading import load_parts
 from softprompt.errors import ParameterInvalid, SoftpromptError
 from softprompt.params import TuneConfig
 from softprompt.workbench.evaluate import evaluate
+from softprompt.workbench.kept_answers import KeptAnswers
 from softprompt.workbench.report import write_report
 from softprompt.workbench.speed import Stopwatch, measure, record
 from softprompt.workbench.tune import tune
+from softprompt.worker.checkpoints import answers_of
 from softprompt.worker.runner import EvaluateTask, MeasureTask, Message, Task, TuneTask
 from softprompt.worker.token_counts import ledger
 
@@ -81,12 +84,15 @@ class Desk:
             config=config,
             validation=held,
             resume=True,
+            tidy=False,  # the run's own test comes yet; the worker tidies up
             name="tuned" if name_problem(task.name) else task.name,
             listener=hear,
             should_stop=self._control.should_stop,
         )
         self._control.check()
         speed = watch.speed(run, config, causal=backbone.kind == "causal")
+        if run.tuned.readout is not None and not watch.fitted:
+            speed = replace(speed, after_seconds=None)  # an earlier attempt spent them
         card = json.loads((Path(task.out) / CARD).read_text(encoding="utf-8"))
         metrics = {name: value for name, value in run.tuned.metrics.items() if name != "epochs"}
         result: dict[str, Any] = {
@@ -101,8 +107,10 @@ class Desk:
         }
         if task.test is not None:
             began = time.monotonic()
-            result["test"] = self._tested(Path(task.test), backbone, run.tuned)
-            if rows := result["test"].get("rows"):
+            keep = self._keep(answers_of(Path(task.out)), _digest(Path(task.out)))
+            whole = keep.count == 0
+            result["test"] = self._tested(Path(task.test), backbone, run.tuned, keep)
+            if whole and (rows := result["test"].get("rows")):
                 speed = replace(speed, test_seconds=(time.monotonic() - began) / rows)
         result["speed"] = record(replace(speed, load_seconds=loaded))
         return result
@@ -122,10 +130,10 @@ class Desk:
         self._control.check()
         return {"speed": record(replace(speed, load_seconds=loaded))}
 
-    def _tested(self, test: Path, backbone: Backbone, tuned: TunedPrompt) -> dict[str, Any]:
+    def _tested(self, test: Path, backbone: Backbone, tuned: TunedPrompt, keep: KeptAnswers) -> dict[str, Any]:
         """Figures on held-out rows. That they cannot be had does not take the tuned prompt away."""
         try:
-            return slim(evaluate(test, model=backbone, methods=[tuned], on_method=self._asking))
+            return slim(evaluate(test, model=backbone, methods=[tuned], on_method=self._asking, keep=keep))
         except SoftpromptError as error:
             return {"problem": {"code": error.code, "message": str(error)}}
 
@@ -150,6 +158,7 @@ class Desk:
             methods=methods,
             examples=None if task.examples is None else Path(task.examples),
             on_method=self._asking,
+            keep=self._keep(Path(task.kept)),
             **task.settings,
         )
         self._control.check(saved=True)
@@ -176,7 +185,10 @@ class Desk:
 
     def _heard(self, event: events.Event) -> None:
         self._tell({"kind": "event", "event": events.as_record(event)})
-        self._control.check(saved=isinstance(event, events.Finished))
+        self._control.check(saved=isinstance(event, events.Finished | events.Kept))
+
+    def _keep(self, path: Path, key: str = "") -> KeptAnswers:
+        return KeptAnswers(path, key, lambda: self._heard(events.Kept("answers")))
 
     def _asking(self, method: str) -> None:
         self._tell({"kind": "event", "event": {"event": "Method", "name": method}})
@@ -193,6 +205,14 @@ def slim(found: Evaluation) -> dict[str, Any]:
             answer["labels"] = answer["labels"][:MOST_LABELS]
             del answer["tokens"], answer["seed"]
     return document
+
+
+def _digest(folder: Path) -> str:
+    """Of everything in a tuned prompt that its answers depend on."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _config(given: dict[str, Any]) -> TuneConfig:

@@ -75,7 +75,7 @@ class Journal:
         with self._queue.unit(self._claim) as held:
             told = [(at, event["event"], _without_kind(event)) for at, event in self._waiting[:count]]
             tell_all(held.rows, self._claim.subject_id, told)
-            if any(kind == "Saved" and data["update"] > self._began for _, kind, data in told):
+            if any(kind == "Kept" or kind == "Saved" and data["update"] > self._began for _, kind, data in told):
                 held.job.attempts = 1  # it came further: only attempts that bring nothing are counted
             if isinstance(held.subject, TuningRun) and self._progress:
                 held.subject.progress = dict(self._progress)

@@ -25,11 +25,15 @@ from softprompt.worker.runner import EvaluateTask, MeasureTask, Task, TuneTask
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A task, and what the paths in it are called."""
+    """A task, and what the paths in it are called.
+
+    Attributes:
+        resumed: behind what it goes on, in words; empty if it begins.
+    """
 
     task: Task
     out: Path
-    resumed: int | None
+    resumed: str
     called: dict[str, str] = field(default_factory=dict)
 
     def in_words(self, message: str) -> str:
@@ -111,8 +115,8 @@ class Preparer:
             validation=self._bring(held, place / "validation", called) if held else share and float(share),
             test=self._bring(test, place / "test", called) if test else None,
         )
-        resumed = checkpoints.bring(self.store, run.id, self.scratch / run.id, out)
-        return Prepared(task, out, resumed, called)
+        update = checkpoints.bring(self.store, run.id, self.scratch / run.id, out)
+        return Prepared(task, out, f"the checkpoint after update {update}" if update else "", called)
 
     def _evaluate(self, claim: Claim, place: Path) -> Prepared:
         with self.database.read() as session:
@@ -127,6 +131,7 @@ class Preparer:
             examples = _dataset(rows, examples_id, "examples") if examples_id else None
             prompts = {prompt.id: prompt for prompt in rows.all(TunedPrompt, id=evaluation.methods)}
         called = {model: evaluation.model_id}
+        out = place / "report"
         task = EvaluateTask(
             model_id=evaluation.model_id,
             model=model,
@@ -135,9 +140,11 @@ class Preparer:
             test=self._bring(test, place / "test", called),
             methods=[self._method(method, prompts, called) for method in evaluation.methods],
             examples=self._bring(examples, place / "examples", called) if examples else None,
+            kept=str(checkpoints.answers_of(out)),
             settings={name: value for name, value in settings.items() if value is not None},
         )
-        return Prepared(task, place / "report", None, called)
+        count = checkpoints.bring(self.store, evaluation.id, self.scratch / evaluation.id, out)
+        return Prepared(task, out, f"{count} answers that are there" if count else "", called)
 
     def _measure(self, claim: Claim, place: Path) -> Prepared:
         with self.database.read() as session:
@@ -161,7 +168,7 @@ class Preparer:
             test=self._bring(test, place / "test", called) if test else None,
             config=self._config(settings, begun, called),
         )
-        return Prepared(task, place / "speed", None, called)
+        return Prepared(task, place / "speed", "", called)
 
     def _method(self, method: str, prompts: dict[str, TunedPrompt], called: dict[str, str]) -> str:
         """A way to answer by its word, or the folder of a tuned prompt."""

@@ -57,6 +57,7 @@ class EvaluateTask:
 
     Attributes:
         methods: "zero-shot", "K-shot", "baseline", or folders of tuned prompts.
+        kept: file of the answers so far, continued if it is there.
         settings: further arguments of `workbench.evaluate`: instruction, guard, limit, pattern, max_new_tokens.
     """
 
@@ -66,6 +67,7 @@ class EvaluateTask:
     title: str
     test: str
     methods: Sequence[str]
+    kept: str
     examples: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
