@@ -12,7 +12,10 @@ from typer.testing import CliRunner, Result
 
 from softprompt.cli import data
 from softprompt.data.read import read
+from softprompt.data.records import Example
 from softprompt.errors import DatasetInvalid, DatasetUnreadable, ParameterInvalid, UsageError
+from softprompt.params import TuneConfig
+from softprompt.workbench.tune_rows import read_rows
 
 GOOD = [(f"{i} is {'late' if i % 2 else 'broken'}", ("Service", "Warehouse")[i % 2]) for i in range(60)]
 
@@ -95,6 +98,18 @@ def test_fix_writes_what_can_be_used_and_says_what_changed(tmp_path: Path) -> No
     assert "left out: 1 row that cannot be repaired" in words.replace("1 rows", "1 row")
     assert "'warehouse' → 'Warehouse' in 1 row" in words
     assert run("check", out).exit_code == 0
+
+
+def test_labels_with_blanks_around_them_are_the_same_for_everyone(tmp_path: Path) -> None:
+    labels = ("Service", "Service ", "L3", " L3")
+    path = save(tmp_path / "in.jsonl", [(q, labels[i % 4]) for i, (q, _) in enumerate(GOOD)])
+    found = document(run("check", path, "--fix", tmp_path / "out.jsonl", "--json"))
+    assert found["labels"] == {"L3": 30, "Service": 30}
+    assert found["problem_kinds"] == found["fix"]["repaired"] == {"blanks": 1}
+    assert {e.output for e in read(tmp_path / "out.jsonl").examples} == {"L3", "Service"}
+    rows = [Example(q, labels[i % 4]) for i, (q, _) in enumerate(GOOD)]
+    for source in (path, rows):
+        assert read_rows(source, None, TuneConfig(), lambda _: None).labels == ("L3", "Service")
 
 
 def test_fix_names_its_repairs(tmp_path: Path, bad: Path) -> None:

@@ -118,9 +118,8 @@ def _write_fixed(file: Path, out: Path, report: Any) -> dict[str, Any]:
             if not isinstance(item, Example):
                 repaired[item.kind] += item.repaired
                 continue
-            output = item.output.strip()
-            used[output] += output in renamed
-            yield Example(wrapper.strip(item.input), renamed.get(output, item.output), item.line)
+            used[item.output] += item.output in renamed
+            yield Example(wrapper.strip(item.input), renamed.get(item.output, item.output), item.line)
 
     written = write_jsonl(rows(), out)
     return {

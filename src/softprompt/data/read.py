@@ -17,7 +17,7 @@ from pathlib import Path
 from softprompt.data import read_csv
 from softprompt.data.problems import Problem, Rows
 from softprompt.data.read_json import JsonReader
-from softprompt.data.records import Example
+from softprompt.data.records import Example, trimmed
 from softprompt.data.source import Source
 from softprompt.errors import DatasetInvalid, UsageError
 
@@ -33,11 +33,19 @@ def stream(path: str | Path) -> Iterator[Example | Problem]:
         yield from source.notes
         if not source.usable:
             return
-        rows = refused = 0
+        rows = refused = blanks = first = 0
         for item in _rows(source):
-            rows += isinstance(item, Example)
-            refused += isinstance(item, Problem) and not item.repaired
-            yield item
+            if isinstance(item, Example):
+                rows += 1
+                bare = trimmed(item)
+                if bare is not item:
+                    blanks, first = blanks + 1, first or item.line
+                yield bare
+            else:
+                refused += not item.repaired
+                yield item
+        if blanks:
+            yield _blanks(blanks, first)
         if not rows and not refused:
             fix = 'Write one {"input": "…", "output": "…"} a line.'
             yield Problem(0, 0, "empty", "The file holds no rows.", fix, False)
@@ -116,6 +124,12 @@ def _rows(source: Source) -> Iterator[Example | Problem]:
     if looks_json or _OBJECT.search(head):
         return JsonReader(chunks).rows()
     return iter([read_csv.missing_header(first)])
+
+
+def _blanks(count: int, first: int) -> Problem:
+    where = f"1 output (line {first})" if count == 1 else f"{count:,} outputs (first: line {first})"
+    message = f"Blanks stand around {where}; they were taken off."
+    return Problem(0, 0, "blanks", message, "Write outputs without blanks around them.", True)
 
 
 def _umask() -> int:

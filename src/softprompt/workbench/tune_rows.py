@@ -10,7 +10,7 @@ from pathlib import Path
 
 from softprompt.data.labels import detect_task
 from softprompt.data.read import read_examples
-from softprompt.data.records import Example
+from softprompt.data.records import Example, trimmed
 from softprompt.data.split import split
 from softprompt.data.wrapper import Wrapper, strip_examples
 from softprompt.errors import DatasetInvalid
@@ -86,7 +86,7 @@ def _check_pattern(pattern: str, rows: Sequence[Example]) -> None:
 
 
 def _unwrapped(rows: Rows, which: str, note: Note) -> tuple[list[Example], Wrapper]:
-    examples = read_examples(rows) if isinstance(rows, str | Path) else list(rows)
+    examples = read_examples(rows) if isinstance(rows, str | Path) else [trimmed(row) for row in rows]
     bare, wrapper = strip_examples(examples)
     if wrapper:
         note(
