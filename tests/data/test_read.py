@@ -65,19 +65,26 @@ def test_every_format_is_told_by_its_content(rows: Reader, content: str) -> None
         (b"\xef\xbb\xbf" + GOOD.encode(), ("good", "kept"), "bom", (1, 1), "byte order mark"),
         (GOOD.encode("utf-16"), ("good", "kept"), "encoding", (1, 1), "UTF-16 (little endian)"),
         (GOOD.encode("utf-16-be"), ("good", "kept"), "encoding", (1, 1), "UTF-16 (big endian)"),
-        ('{"input": "a", "output": "b",}', ("a", "b"), "trailing_comma", (1, 1), "before the closing bracket"),
+        ('{"input": "a", "output": "b",}', ("a", "b"), "trailing_comma", (1, 29), "before the closing bracket"),
         (GOOD + ",", ("good", "kept"), "trailing_comma", (1, 36), "outside of the rows"),
-        ("{“input”: “a”, “output”: “b”}", ("a", "b"), "smart_quotes", (1, 1), "Smart quotes enclose"),
+        ("{“input”: “a”, “output”: “b”}", ("a", "b"), "smart_quotes", (1, 2), "Smart quotes enclose"),
         ('{"Input": "a", "output": "b"}', ("a", "b"), "key_case", (1, 2), '"Input"; it was read as "input"'),
         ('{"input": "a", "output": 5}', ("a", "5"), "number", (1, 16), 'the number 5; it was read as the text "5"'),
         ('{"input": "a", "output": 1.50}', ("a", "1.50"), "number", (1, 16), "1.50"),
         ('{"input": "a", "output": true}', ("a", "true"), "boolean", (1, 16), "true without quotes"),
         ('{"id": 7, "input": "a", "output": "b"}', ("a", "b"), "extra_key", (1, 2), 'Unknown key "id"; dropped'),
         ('{"input": "a", "input": "a", "output": "b"}', ("a", "b"), "duplicate_key", (1, 2), "same value"),
-        ('{"input": "a\tb", "output": "b"}', ("a\tb", "b"), "control_character", (1, 1), "raw inside a string"),
-        ('{"input": "a\nb", "output": "b"}', ("a\nb", "b"), "control_character", (1, 1), "line break"),
+        ('{"input": "a\tb", "output": "b"}', ("a\tb", "b"), "control_character", (1, 13), "raw inside a string"),
+        ('{"input": "a\nb", "output": "b"}', ("a\nb", "b"), "control_character", (1, 13), "line break"),
         ('{"input": "a\\u0000b", "output": "c"}', ("ab", "c"), "nul", (1, 2), "1 NUL character; taken out"),
         ("[" + GOOD, ("good", "kept"), "unclosed_array", (1, 37), "may be cut off"),
+        ("{‘input’: ‘it’s, a’, ‘output’: ‘b’}", ("it’s, a", "b"), "smart_quotes", (1, 2), "Smart quotes enclose"),
+        ('{“input”: “say "x" [a,]”, “output”: “b”}', ('say "x" [a,]', "b"), "smart_quotes", (1, 2), "Smart quotes"),
+        ("input, output\ngood, kept", ("good", "kept"), "blanks", (1, 0), "behind the commas"),
+        ('input, output\n"good", "kept"', ("good", "kept"), "blanks", (1, 0), "behind the commas"),
+        ('input,output\n"good", "kept"', ("good", "kept"), "blanks", (2, 0), "behind the commas"),
+        ("input,output\n" + GOOD, ("good", "kept"), "header", (1, 1), "above rows of JSON"),
+        ("input,Output\ngood,kept", ("good", "kept"), "key_case", (1, 7), '"Output"; it was read as "output"'),
         ("input;output\ngood;kept", ("good", "kept"), "delimiter", (1, 1), "semicolons"),
         ("input\toutput\ngood\tkept", ("good", "kept"), "delimiter", (1, 1), "tabs"),
         ("Input,output\ngood,kept", ("good", "kept"), "key_case", (1, 1), '"Input"; it was read as "input"'),
@@ -202,6 +209,49 @@ def test_a_long_csv_line_is_named_and_dropped(rows: Reader) -> None:
     assert only(found).kind == "too_long"
 
 
+@pytest.mark.parametrize("first", ["# input, output", '"input"', "…; output", "input", "notes on input,output"])
+def test_an_odd_first_line_costs_no_row_of_json(rows: Reader, first: str) -> None:
+    found = rows(f"{first}\n" + f"{GOOD}\n" * 5)
+    assert [example.line for example in found.examples] == [2, 3, 4, 5, 6]
+    assert only(found).line == 1
+
+
+def test_rows_of_json_between_those_of_csv_are_read_or_refused(rows: Reader) -> None:
+    found = rows('input,output\na,b\n{"input": "c", "output": "d"}\n{"input": "e", "output": oops}\nf,g\nh,i\nj,k')
+    assert pairs(found) == [("a", "b"), ("c", "d"), ("f", "g"), ("h", "i"), ("j", "k")]
+    assert [(p.line, p.kind, p.repaired) for p in found.problems] == [(3, "json_line", True), (4, "json", False)]
+
+
+@pytest.mark.parametrize("start", ["\x00", "\ufeff", "[", ",", " \ufeff["])
+@pytest.mark.parametrize("row", ['{"input": "a", "output": "b",}', '{"input": "a\x00", "output": "b"}'])
+def test_a_row_is_repaired_whatever_the_next_line_starts_with(rows: Reader, row: str, start: str) -> None:
+    found = rows(f"{row}\n{start}{GOOD}\n")
+    assert pairs(found) == [("a", "b"), ("good", "kept")]
+    assert not found.refused
+
+
+def test_text_inside_strings_is_never_repaired(rows: Reader) -> None:
+    found = rows("{“input”: “list a,b,] end {x,}”, “output”: “A ,}”,}")
+    assert pairs(found) == [("list a,b,] end {x,}", "A ,}")]
+    assert {(p.kind, p.column) for p in found.problems} == {("smart_quotes", 2), ("trailing_comma", 50)}
+
+
+def test_a_forgotten_quote_in_csv_swallows_no_rows(rows: Reader) -> None:
+    found = rows('input,output\n"My chair is broken,Service\nThe bill is wrong,L3\nNo answer,L3\nthe last one",L3\n')
+    assert pairs(found) == [("The bill is wrong", "L3"), ("No answer", "L3"), ('the last one"', "L3")]
+    assert [(p.line, p.column, p.kind, p.repaired) for p in found.problems] == [
+        (2, 1, "quote", False),
+        (5, 13, "quote", True),
+    ]
+
+
+def test_a_cell_over_lines_that_may_be_rows_is_pointed_out(rows: Reader) -> None:
+    assert not rows('input,output\n"Dear all,\nmy chair, the red one, broke\nbye, Jo",L3').problems
+    found = rows('input,output\n"My chair,Service\nthe last one",L3\n')
+    assert pairs(found) == [("My chair,Service\nthe last one", "L3")]
+    assert "up to line 3" in only(found).message
+
+
 def test_csv_cells_may_hold_line_breaks_and_quotes(rows: Reader) -> None:
     found = rows('input,output\n"a\nb","c ""d"""\n\ne,f\n')
     assert [(e.input, e.output, e.line) for e in found.examples] == [("a\nb", 'c "d"', 2), ("e", "f", 5)]
@@ -320,21 +370,49 @@ def test_arrays_come_back(tmp_path: Path, examples: list[Example], indent: int |
     assert {p.kind for p in found.problems} <= {"blanks"}
 
 
-def test_a_valid_line_is_never_lost_to_its_neighbours(tmp_path: Path) -> None:
-    """5,000 files of three mutated lines between two valid ones."""
+Write = Callable[[list[Example], list[str]], str]
+ROW = '{"input": "broken, one", "output": "B"}'
+
+
+def _jsonl(valid: list[Example], broken: list[str]) -> str:
+    lines = [json.dumps({"input": e.input, "output": e.output}, ensure_ascii=False) for e in valid]
+    return "\n".join([broken[0], lines[0], broken[1], lines[1], broken[2]])
+
+
+def _array(valid: list[Example], broken: list[str]) -> str:
+    return "[\n" + _jsonl(valid, broken).replace("\n", ",\n") + "\n]"
+
+
+def _csv(valid: list[Example], broken: list[str]) -> str:
+    lines = [f'"{e.input.replace(chr(34), chr(34) * 2)}",{e.output}' for e in valid]
+    return "\n".join(["input,output", "first,A", broken[0], lines[0], broken[1], lines[1], broken[2]])
+
+
+@pytest.mark.parametrize(
+    ("write", "broken", "files"),
+    [
+        (_jsonl, [ROW], 3000),
+        (_jsonl, ['{"id": 7, "input": "b", "output": "B"}', '{"output":"B","input":"x\\n\\u00e9"}', "B", ROW], 2000),
+        (_array, [ROW], 1500),
+        (_csv, ["broken,B", '"broken, one",B', "{broken},A"], 2000),
+    ],
+)
+def test_a_valid_line_is_never_lost_to_its_neighbours(
+    tmp_path: Path, write: Write, broken: list[str], files: int
+) -> None:
+    """Files of three mutated lines beside two valid ones."""
     draw = random.Random(20)
     path = tmp_path / "mutated"
-    file = path.open("wb", buffering=0)  # one file for all: opening thousands costs more than reading them
-    for number in range(5000):
-        valid = [json.dumps({"input": f'whole {i}, {{x}} \\ "y"', "output": "A, B"}) for i in range(2)]
-        broken = [_mutate(draw, '{"input": "broken, one", "output": "B"}') for _ in range(3)]
-        content = "\n".join([broken[0], valid[0], broken[1], valid[1], broken[2]]).encode()
-        file.seek(0)
-        file.write(content)
-        file.truncate()
-        found = {example.input for example in stream(path) if isinstance(example, Example)}
-        assert {'whole 0, {x} \\ "y"', 'whole 1, {x} \\ "y"'} <= found, f"file {number}: {content!r}"
-    file.close()
+    texts = [r'whole {n}, {{x}} \ "y"', "it’s “whole” {n}", "whole {n},] and, B"]
+    with path.open("wb", buffering=0) as file:  # one file for all: opening thousands costs more than reading them
+        for number in range(files):
+            valid = [Example(draw.choice(texts).format(n=i), "A") for i in range(2)]
+            content = write(valid, [_mutate(draw, draw.choice(broken)) for _ in range(3)]).encode()
+            file.seek(0)
+            file.write(content)
+            file.truncate()
+            found = {example.input for example in stream(path) if isinstance(example, Example)}
+            assert {e.input for e in valid} <= found, f"file {number}: {content!r}"
 
 
 def _mutate(draw: random.Random, line: str) -> str:

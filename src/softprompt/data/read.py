@@ -25,6 +25,7 @@ NAMED = 50
 """Problems that an error message names; the rest is counted."""
 
 _OBJECT = re.compile(r"^[ \t,\[\x00\ufeff]*\{", re.MULTILINE)
+_OBJECT_LINE = re.compile(r"[ \t,\[\x00\ufeff]*\{\s*[\"'“”„‟‘]")
 
 
 def stream(path: str | Path) -> Iterator[Example | Problem]:
@@ -115,15 +116,27 @@ def _rows(source: Source) -> Iterator[Example | Problem]:
     while len(head) < 1 << 16 and (piece := next(chunks, None)) is not None:
         head += piece
     chunks = itertools.chain([head], chunks)
-    first = next((line for line in head.split("\n") if line.strip()), "")
-    if not first:
+    lines = [line for line in head.split("\n") if line.strip()]
+    if not lines or lines[0].lstrip(" \t\x00\ufeff").startswith(("{", "[")):
         return JsonReader(chunks).rows()
-    looks_json = first.lstrip(" \t\x00\ufeff").startswith(("{", "["))
-    if not looks_json and read_csv.header(first):
-        return read_csv.CsvReader(read_csv.split_lines(chunks)).rows()
-    if looks_json or _OBJECT.search(head):
-        return JsonReader(chunks).rows()
-    return iter([read_csv.missing_header(first)])
+    header = read_csv.header(lines[0])
+    if _json_below(header, lines[1:], head):
+        if header is None or not header.complete:
+            return JsonReader(chunks).rows()
+        note = Problem(1, 1, "header", "A CSV header stands above rows of JSON; passed over.", "Remove it.", True)
+        below = itertools.chain([head.replace(lines[0], "", 1)], itertools.islice(chunks, 1, None))
+        return itertools.chain([note], JsonReader(below).rows())
+    if header is None:
+        return iter([read_csv.missing_header(lines[0])])
+    return read_csv.CsvReader(read_csv.split_lines(chunks)).rows()
+
+
+def _json_below(header: read_csv.Header | None, lines: list[str], head: str) -> bool:
+    """Whether the rows are JSON although the first line is not: one odd line must not cost all others."""
+    if header is None or not header.complete:  # as CSV, the file would hold no row at all
+        return _OBJECT.search(head) is not None
+    objects = sum(_OBJECT_LINE.match(line) is not None for line in lines)
+    return objects * 2 > len(lines) or (bool(lines) and lines[0].strip() in ("{", "[", "[{"))
 
 
 def _blanks(count: int, first: int) -> Problem:

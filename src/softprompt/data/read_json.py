@@ -18,8 +18,8 @@ from softprompt.data.rows import Pairs, build, is_row
 from softprompt.data.source import LONGEST_ROW
 
 _SEPARATOR = re.compile(r"[ \t\n\f\v,\[\]\x00\ufeff]*")
-_KEY = r"\{\s*[\"“”„']\s*(?:input|output)\b"
-_BOUNDARY = re.compile(rf"(?:\n[ \t]*(?=\{{))|(?:(?<=[}}\],])[ \t\n]*(?={_KEY}))", re.IGNORECASE)
+_KEY = r"\{\s*[\"“”„‘']\s*(?:input|output)\b"
+_BOUNDARY = re.compile(rf"(?:\n[ \t,\[\x00\ufeff]*(?=\{{))|(?:(?<=[}}\],])[ \t\n]*(?={_KEY}))", re.IGNORECASE)
 _LINE_START = re.compile(r"\n[ \t]*(?=\{)")
 _START = re.compile(_KEY, re.IGNORECASE)
 _AFTER_GARBAGE = re.compile(rf"\n|{_KEY}", re.IGNORECASE)
@@ -121,8 +121,9 @@ class JsonReader:
             return
         segment = self._text[self._pos : end]
         if repaired := repair(segment):
-            for kind, message, fix in repaired.kinds:
-                yield self._problem(self._pos, kind, message, fix, repaired=True, seen=segment)
+            for change in repaired.changes:
+                at, seen = self._pos + change.offset, segment[change.offset :]
+                yield self._problem(at, change.kind, change.message, change.fix, repaired=True, seen=seen)
             yield from self._build(repaired.pairs, end)
             self._advance(end)
             return
