@@ -164,9 +164,28 @@ def test_split_writes_both_parts(good: Path, tmp_path: Path) -> None:
     assert "12 rows" in run("split", good, "--out", out).stdout
 
 
+def test_split_leaves_no_leaks_and_says_what_that_costs(tmp_path: Path) -> None:
+    texts = ["one two three four five six"] * 40 + [f"{i} is another text of words {i * i}" for i in range(9)]
+    path = save(tmp_path / "in.jsonl", [(text + "." * (i % 2), "AB"[i % 2]) for i, text in enumerate(texts)])
+    result = run("split", path, "--out", tmp_path, "--test", 0.4)
+    assert "instead of 20: rows that are copies of each other" in result.stdout
+    found = document(run("check", tmp_path / "train.jsonl", "--test", tmp_path / "test.jsonl", "--json"))
+    assert found["leak_count"] == 0
+
+
+def test_warnings_of_the_test_file_are_shown(good: Path, tmp_path: Path) -> None:
+    test = save(tmp_path / "test.jsonl", [("a b", "Service"), ("a b", "Service")])
+    assert "! test file: 1 group of rows are copies of each other" in run("check", good, "--test", test).stdout
+
+
+def test_what_was_seen_stands_in_the_table(bad: Path) -> None:
+    assert '{"input":' in run("check", bad).stdout
+
+
 def test_split_refuses_what_it_cannot_use(good: Path, bad: Path, tmp_path: Path) -> None:
     assert isinstance(run("split", bad, "--out", tmp_path).exception, DatasetInvalid)
     assert isinstance(run("split", good, "--out", tmp_path, "--test", 1.5).exception, ParameterInvalid)
+    assert "--test: 1.5 is not" in str(run("split", good, "--out", tmp_path, "--test", 1.5).exception)
     assert run("split", good).exit_code == 2
     train = save(tmp_path / "train.jsonl", GOOD)
     assert isinstance(run("split", train, "--out", tmp_path).exception, UsageError)

@@ -7,6 +7,7 @@ import random
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -181,8 +182,17 @@ def test_a_broken_element_in_the_middle_of_an_array_costs_itself_only(rows: Read
     assert [p.kind for p in found.refused] == ["json", "json"]
 
 
-def test_rows_inside_another_object_are_found(rows: Reader) -> None:
-    assert len(rows(json.dumps({"data": [json.loads(GOOD)] * 3})).examples) == 3
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("around", [{}, {"version": 1.5, "name": "x"}])
+def test_rows_inside_another_object_are_read_and_said(rows: Reader, indent: int | None, around: Any) -> None:
+    for document in (around | {"data": [json.loads(GOOD)] * 3}, {"data": [json.loads(GOOD)] * 3} | around):
+        found = rows(json.dumps(document, indent=indent))
+        assert len(found.examples) == 3
+        assert (only(found).kind, only(found).repaired) == ("envelope", True)
+    assert len(rows(json.dumps({"data": [{"input": "a", "output": "word " * 99}] * 30_000})).refused) == 0
+
+
+def test_a_row_that_is_not_closed_costs_itself_only(rows: Reader) -> None:
     assert len(rows(f'{{"input": "a", "output":\n{GOOD}\n}}\n{GOOD}').examples) == 2
 
 

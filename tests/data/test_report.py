@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from softprompt.data.labels import unifier
 from softprompt.data.leaks import Leak, LeakIndex
 from softprompt.data.report import check
 from softprompt.data.template import Template
@@ -104,6 +105,14 @@ def test_a_broken_test_file_makes_it_not_ok(save: Any, tmp_path: Path) -> None:
     assert not check(save(rows(60)), test=tmp_path / "test").ok
 
 
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8brest", b"a,b\nc,d\n", b"words"])
+def test_what_is_wrong_with_the_whole_file_is_no_row(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "none"
+    path.write_bytes(content)
+    report = check(path)
+    assert (report.ok, report.rows, report.refused, len(report.problems)) == (False, 0, 0, 1)
+
+
 def test_many_problems_are_counted_and_the_first_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "bad"
     path.write_text('{"input": "x"}\n' * 1500)
@@ -132,6 +141,22 @@ def test_spellings_are_no_contradiction(save: Any) -> None:
     assert one(report.warnings, "several spellings (case or space)")
     orders = check(save(rows(60, ("A, B", "B, A", "A"))))
     assert one(orders.warnings, "Decide for one order")
+
+
+def test_the_advised_spelling_is_the_one_that_fix_writes(save: Any) -> None:
+    outputs = ("service,L3", "service,L3", "Service, L3", "Service", "Service", "L3")
+    report = check(save(rows(60, outputs)))
+    assert report.task == "multilabel"
+    renamed = unifier(report.combinations, report.task)
+    (spelling,) = (s for s in report.label_spellings if len(s.spellings) == 2)
+    assert {renamed.get(output, output) for output in spelling.spellings} == {spelling.use} == {"Service, L3"}
+
+
+def test_ten_classes_are_no_limit_of_multilabel(save: Any) -> None:
+    outputs = tuple(f"label {i}, label {(i + 1) % 12}" for i in range(12))
+    report = check(save(rows(120, outputs)))
+    assert (report.task, len(report.labels)) == ("multilabel", 12)
+    assert not [warning for warning in report.warnings if "classes" in warning]
 
 
 def test_rare_labels_and_majority(save: Any) -> None:

@@ -15,6 +15,9 @@ from softprompt.cli.output import console, print_json
 from softprompt.errors import ParameterInvalid, UsageError
 from softprompt.params import Task
 
+_ENOUGH = 0.8
+"""Share of the rows asked for, below which a held-out part is worth a word."""
+
 app = new_app(no_args_is_help=True, help="Datasets: check, repair, split.")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines, a JSON array or CSV; told apart by content.")]
@@ -66,19 +69,34 @@ def split_file(
     from softprompt.data.split import split
 
     wanted = _task(task)
+    if not 0 < test < 1:
+        raise ParameterInvalid(f"--test: {test} is not between 0 and 1. Take 0.2 for one row in five.")
     paths = {"train": out / "train.jsonl", "test": out / "test.jsonl"}
     for path in paths.values():
         _refuse_same(path, file)
     examples = read_examples(file)
     found = detect_task(examples) if wanted == "auto" else wanted
-    parts = dict(zip(paths, split(examples, test, seed, task=found), strict=True))
+    parts = dict(zip(paths, split(examples, test, seed, task=found, near=True), strict=True))
     rows = {name: write_jsonl(part, paths[name]) for name, part in parts.items()}
+    note = _too_few_held(rows["test"], round(test * len(examples)))
     if as_json:
         files = {name: {"path": str(paths[name]), "rows": rows[name]} for name in paths}
-        print_json({"task": found, "seed": seed, **files})
+        print_json({"task": found, "seed": seed, **files, "note": note})
         return
     for name, path in paths.items():
         typer.echo(f"{name:5}  {rows[name]:>7,} rows  {path}")
+    if note:
+        typer.echo(f"! {note}")
+
+
+def _too_few_held(held: int, asked: int) -> str:
+    """What to say of a held-out part that is much smaller than asked."""
+    if held >= _ENOUGH * asked:
+        return ""
+    return (
+        f"Only {held:,} rows are held out instead of {asked:,}: rows that are copies of each other, as they are or "
+        "nearly, stay together on one side. Take out the copies, or write more different rows."
+    )
 
 
 def _task(name: str) -> Task:

@@ -14,6 +14,8 @@ from softprompt.data.report import DataReport
 
 _BAR = 24
 _MOST_ROWS = 20
+_SEEN = 32
+"""Characters of the file shown beside a problem."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 
 
@@ -32,8 +34,7 @@ def print_report(console: Console, report: DataReport) -> None:
         parts.append(_leaks(report))
     if report.problems:
         parts.append(_problems(report.problems, sum(report.problem_kinds.values())))
-    for warning in report.warnings:
-        parts.append(Text.assemble(("! ", "bold yellow"), warning))
+    parts += [Text.assemble(("! ", "bold yellow"), warning) for warning in report.warnings]
     parts.append(_verdict(report))
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text))
@@ -94,7 +95,7 @@ def _test(test: DataReport) -> list[RenderableType]:
     parts: list[RenderableType] = [_headline(test)]
     if test.problems:
         parts.append(_problems(test.problems, sum(test.problem_kinds.values())))
-    return parts
+    return parts + [Text.assemble(("! ", "bold yellow"), "test file: ", warning) for warning in test.warnings]
 
 
 def _leaks(report: DataReport) -> Table:
@@ -107,16 +108,17 @@ def _leaks(report: DataReport) -> Table:
 
 
 def _problems(problems: tuple[Problem, ...], total: int) -> Table:
-    table = _table("place", "", "problem", "what to do")
-    table.columns[2].ratio, table.columns[3].ratio = 3, 2
+    table = _table("place", "", "problem", "seen", "what to do")
+    table.columns[2].ratio, table.columns[3].ratio, table.columns[4].ratio = 4, 2, 3
     table.expand = True
     shown = sorted(problems, key=lambda p: p.repaired)[:_MOST_ROWS]  # what costs rows comes first
     for problem in shown:
         mark = Text("repaired", style="green") if problem.repaired else Text("refused", style="bold red")
-        place = f"{problem.line}:{problem.column}" if problem.line else "file"
-        table.add_row(place, mark, Text(problem.message), Text(problem.fix))
+        place = ":".join(str(number) for number in (problem.line, problem.column) if number) or "file"
+        seen = problem.seen if len(problem.seen) <= _SEEN else problem.seen[: _SEEN - 1] + "…"
+        table.add_row(place, mark, Text(problem.message), Text(seen, style="dim"), Text(problem.fix))
     if total > len(shown):
-        table.add_row("…", "", Text(f"{total - len(shown):,} more; --json lists up to 1,000"), "")
+        table.add_row("…", "", Text(f"{total - len(shown):,} more; --json lists up to 1,000"), "", "")
     return table
 
 

@@ -67,7 +67,7 @@ class Census:
                 yield item, bare, key
 
     def _problem(self, problem: Problem) -> None:
-        self.refused += not problem.repaired
+        self.refused += problem.costs_row
         self.problem_kinds[problem.kind] += 1
         if len(self.problems) < KEPT:
             self.problems.append(problem)

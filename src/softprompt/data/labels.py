@@ -28,7 +28,7 @@ class Spelling:
 
     spellings: dict[str, int]
     use: str
-    """The spelling that stands most often."""
+    """The spelling that `unifier` writes; of different orders, the one that stands most often."""
     differ_by: Difference
 
 
@@ -110,11 +110,13 @@ def spellings(outputs: Mapping[str, int], task: Task) -> list[Spelling]:
     for output, count in outputs.items():
         groups[tuple(sorted(_plain(label) for label in labels_of(output, task)))][output] = count
     found = []
+    unified = unifier(outputs, task)
     for key, group in groups.items():
         if len(group) > 1 and key:
             orders = {tuple(_plain(label) for label in labels_of(output, task)) for output in group}
             differ_by: Difference = "order" if len(orders) > 1 else "case or space"
-            found.append(Spelling(dict(group), max(group, key=lambda text: (group[text], text)), differ_by))
+            most = max(group, key=lambda text: (group[text], text))
+            found.append(Spelling(dict(group), unified.get(most, most), differ_by))
     return found
 
 

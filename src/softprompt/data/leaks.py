@@ -62,17 +62,27 @@ class LeakIndex:
         if self._stride == 1 and self._homes.keys().isdisjoint(hashed(run, step=2)):
             return None
         grams = self._sketch(run)
-        shared = grams & self._homes.keys()
-        hits: Counter[int] = Counter()
-        for gram in shared:
-            homes = self._homes[gram]
-            if len(homes) <= _MOST_HOMES:
-                hits.update(homes)
+        hits = self._hits(grams)
         best = max(hits, key=lambda n: (self._overlap(hits[n], len(grams), n), -n), default=None)
         if best is None:
             return None
         overlap = self._overlap(hits[best], len(grams), best)
         return Leak(line, self._lines[best], "near", round(overlap, 3)) if overlap > NEAR else None
+
+    def near(self, text: str) -> list[int]:
+        """Lines of all rows that are near copies of this one."""
+        grams = self._sketch(words(text))
+        hits = self._hits(grams)
+        return [self._lines[n] for n, shared in hits.items() if self._overlap(shared, len(grams), n) > NEAR]
+
+    def _hits(self, grams: set[int]) -> Counter[int]:
+        """Rows that share 4-grams, and how many."""
+        hits: Counter[int] = Counter()
+        for gram in grams & self._homes.keys():
+            homes = self._homes[gram]
+            if len(homes) <= _MOST_HOMES:
+                hits.update(homes)
+        return hits
 
     def _overlap(self, shared: int, size: int, number: int) -> float:
         shorter = min(size, self._sizes[number])

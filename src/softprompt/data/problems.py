@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from softprompt.data.records import Example
 
+_OF_FILE = ("format", "header")
 SEEN = 60
 """Characters of the file quoted in a problem."""
 
@@ -36,6 +37,11 @@ class Problem:
         if not self.line:
             return "file"
         return f"line {self.line}, column {self.column}" if self.column else f"line {self.line}"
+
+    @property
+    def costs_row(self) -> bool:
+        """Whether a row is lost by it; what is wrong with the file as a whole is no row."""
+        return not self.repaired and self.line > 0 and self.kind not in _OF_FILE
 
 
 @dataclass(frozen=True, slots=True)

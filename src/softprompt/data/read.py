@@ -123,7 +123,9 @@ def _rows(source: Source) -> Iterator[Example | Problem]:
     if _json_below(header, lines[1:], head):
         if header is None or not header.complete:
             return JsonReader(chunks).rows()
-        note = Problem(1, 1, "header", "A CSV header stands above rows of JSON; passed over.", "Remove it.", True)
+        note = Problem(
+            1, 1, "header", "A CSV header stands above rows of JSON; passed over.", "Remove it.", True, lines[0][:60]
+        )
         below = itertools.chain([head.replace(lines[0], "", 1)], itertools.islice(chunks, 1, None))
         return itertools.chain([note], JsonReader(below).rows())
     if header is None:

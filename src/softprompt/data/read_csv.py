@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from softprompt.data.problems import Problem, excerpt
+from softprompt.data.problems import SEEN, Problem, excerpt
 from softprompt.data.records import Example
 from softprompt.data.repair import read_row
 from softprompt.data.rows import ALIASES, KEYS, Pairs, build
@@ -136,7 +136,7 @@ class CsvReader:
             skipping = _cells(whole, delimiter, skips=True)
             if skipping and len(skipping) == wanted:
                 cells = skipping
-                yield from self._blanks_note(number)
+                yield from self._blanks_note(number, text)
         if cells is None:
             message = "A quote opens a cell and never closes it, or text follows a closing quote."
             fix = 'Close the cell with "; write a quote inside a cell twice: "".'
@@ -160,10 +160,10 @@ class CsvReader:
         column = self._keys.index(key) if key in self._keys else 0
         return _place(whole, starts[column] if column < len(starts) else 0, number)
 
-    def _blanks_note(self, number: int) -> Iterator[Problem]:
+    def _blanks_note(self, number: int, text: str) -> Iterator[Problem]:
         if not self._blanks_said:
             self._blanks_said = True
-            yield _blanks(number, self._header.delimiter)
+            yield _blanks(number, text, self._header.delimiter)
 
     def _quote_notes(self, number: int, text: str, more: list[Line]) -> Iterator[Problem]:
         column = text.find('"') + 1
@@ -221,9 +221,11 @@ class CsvReader:
 def _header_notes(number: int, text: str, found: Header) -> Iterator[Problem]:
     if found.delimiter != ",":
         what = "semicolons" if found.delimiter == ";" else "tabs"
-        yield Problem(number, 1, "delimiter", f"The columns are parted by {what}; read so.", "Use commas.", True)
+        yield Problem(
+            number, 1, "delimiter", f"The columns are parted by {what}; read so.", "Use commas.", True, excerpt(text)
+        )
     if found.skips:
-        yield _blanks(number, found.delimiter)
+        yield _blanks(number, text, found.delimiter)
     for name, start in zip(found.names, _starts(text, found.delimiter), strict=False):
         key, place = name.strip().lower(), _place(text, start, number)
         if key not in KEYS:
@@ -234,10 +236,10 @@ def _header_notes(number: int, text: str, found: Header) -> Iterator[Problem]:
             yield Problem(*place, "key_case", message, f'Write "{key}".', True, excerpt(name))
 
 
-def _blanks(number: int, delimiter: str) -> Problem:
+def _blanks(number: int, text: str, delimiter: str) -> Problem:
     what = {",": "commas", ";": "semicolons"}.get(delimiter, "tabs")
     message = f"Blanks stand behind the {what}; they were passed over."
-    return Problem(number, 0, "blanks", message, "Write no blanks between the cells.", True)
+    return Problem(number, 0, "blanks", message, "Write no blanks between the cells.", True, excerpt(text))
 
 
 def _starts(text: str, delimiter: str) -> list[int]:
@@ -261,26 +263,29 @@ def _without_quote(text: str) -> str:
 
 def split_lines(chunks: Iterator[str]) -> Iterator[Line | Problem]:
     """Numbered lines; one that is too long is named and dropped, and never held in memory."""
-    number, rest, dropping = 1, "", False
+    number, rest, start, dropping = 1, "", "", False
     for chunk in chunks:
         *whole, rest = (rest + chunk).split("\n")
         for line in whole:
             if dropping or len(line) > LONGEST_ROW:
-                yield _too_long(number)
+                yield _too_long(number, start or line)
+                start = ""
             else:
                 yield number, line
             number, dropping = number + 1, False
         if len(rest) > LONGEST_ROW:
-            rest, dropping = "", True
+            rest, start, dropping = "", start or rest[: SEEN + 1], True
     if dropping:
-        yield _too_long(number)
+        yield _too_long(number, start)
     elif rest:
         yield number, rest
 
 
-def _too_long(number: int) -> Problem:
+def _too_long(number: int, seen: str) -> Problem:
     message = f"The line is longer than {LONGEST_ROW:,} characters; no model reads that much."
-    return Problem(number, 1, "too_long", message, "Shorten its input, or cut it into several rows.", False)
+    return Problem(
+        number, 1, "too_long", message, "Shorten its input, or cut it into several rows.", False, excerpt(seen)
+    )
 
 
 def _cells(text: str, delimiter: str, *, skips: bool) -> list[str] | None:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Generator, Iterator
 
-from softprompt.data.problems import Problem, excerpt
+from softprompt.data.problems import SEEN, Problem, excerpt
 from softprompt.data.records import Example
 from softprompt.data.repair import DECODER, explain, repair
 from softprompt.data.rows import Pairs, build, is_row
@@ -22,6 +22,11 @@ _KEY = r"\{\s*[\"“”„‘']\s*(?:input|output)\b"
 _BOUNDARY = re.compile(rf"(?:\n[ \t,\[\x00\ufeff]*(?=\{{))|(?:(?<=[}}\],])[ \t\n]*(?={_KEY}))", re.IGNORECASE)
 _LINE_START = re.compile(r"\n[ \t]*(?=\{)")
 _START = re.compile(_KEY, re.IGNORECASE)
+_ENVELOPE = re.compile(
+    rf'\{{\s*(?:"[^"]*"\s*:\s*(?:"[^"]*"|[\w.+-]+)\s*,\s*)*"(?!(?:input|output)")([^"]+)"\s*:\s*\[\s*(?={_KEY})',
+    re.IGNORECASE,
+)
+"""`{"data": [` in front of the first row."""
 _AFTER_GARBAGE = re.compile(rf"\n|{_KEY}", re.IGNORECASE)
 _TAIL = 64
 """Characters kept when a too long row is dropped piecewise: no boundary is longer."""
@@ -38,7 +43,9 @@ class JsonReader:
         self._line = self._column = 1
         self._ended = False
         self._array = False
-        self._first = True
+        self._first = self._at_start = True
+        self._enveloped = self._behind_list = False
+        """Whether the rows stand in a list inside of one object, and whether that list has ended."""
         self._mended = False
         """The object before was broken: what separates it from the next one says nothing."""
 
@@ -48,9 +55,16 @@ class JsonReader:
             text, pos = self._text, self._pos
             if pos >= len(text):
                 return
+            if self._behind_list:
+                self._end_envelope()
+                continue
             if text[pos] != "{":
                 yield self._garbage()
                 continue
+            if self._at_start and (envelope := _ENVELOPE.match(text, pos)):
+                yield self._open_envelope(envelope)
+                continue
+            self._at_start = False
             value, end = self._decode()
             if value is None:
                 yield from self._broken()
@@ -61,6 +75,22 @@ class JsonReader:
             else:
                 end = yield from self._unusual(value, end)
             self._advance(end)
+
+    def _open_envelope(self, found: re.Match[str]) -> Problem:
+        self._at_start, self._enveloped, self._array, self._mended = False, True, True, True
+        message = f'The rows stand in a list under "{excerpt(found[1])}"; they were read from there.'
+        fix = "Write the list alone, or one row a line."
+        problem = self._problem(self._pos, "envelope", message, fix, repaired=True, seen=found.group())
+        self._advance(found.end())
+        return problem
+
+    def _end_envelope(self) -> None:
+        """Pass over what stands behind the list, up to the end of the object around it."""
+        self._behind_list = self._enveloped = False
+        self._mended = True
+        end = self._text.find("}", self._pos)
+        if end >= 0 and not _START.search(self._text, self._pos, end):
+            self._advance(end + 1)
 
     def _decode(self) -> tuple[Pairs | None, int]:
         """The object at `pos`; None if it is broken, and then the window reaches to its end (or its limit)."""
@@ -145,7 +175,13 @@ class JsonReader:
     def _too_long(self) -> Problem:
         """Drop the object piece by piece up to the next boundary."""
         message = f"The row is longer than {LONGEST_ROW:,} characters; no model reads that much."
-        problem = self._problem(self._pos, "too_long", message, "Shorten its input, or cut it into several rows.")
+        problem = self._problem(
+            self._pos,
+            "too_long",
+            message,
+            "Shorten its input, or cut it into several rows.",
+            seen=self._text[self._pos : self._pos + SEEN],
+        )
         self._drop(_BOUNDARY)
         return problem
 
@@ -187,6 +223,7 @@ class JsonReader:
             assert match is not None  # the pattern matches nothing, too
             between += match.group()
             self._advance(match.end())
+            self._behind_list = self._enveloped and "]" in between
             if self._pos < len(self._text) or not self._fill():
                 break
             if len(between) > LONGEST_ROW:
@@ -195,7 +232,7 @@ class JsonReader:
             if self._first:
                 self._array = "[" in between
             for kind, message, fix in () if self._mended else self._judge(between):
-                yield Problem(line, column, kind, message, fix, True)
+                yield Problem(line, column, kind, message, fix, True, excerpt(between) or repr(between[:9]))
         self._first = self._mended = False
 
     def _judge(self, between: str) -> Iterator[tuple[str, str, str]]:

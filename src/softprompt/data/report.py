@@ -157,7 +157,7 @@ def _warn_rows(report: DataReport) -> Iterator[str]:
 
 def _warn_labels(report: DataReport) -> Iterator[str]:
     classes = len(report.labels)
-    if classes > MOST_CLASSES:
+    if report.task == "classification" and classes > MOST_CLASSES:
         yield f"{classes} classes: IBM advises at most {MOST_CLASSES} for a classifier tuned on a prompt."
     if report.majority and report.majority.share > _MAJORITY and len(report.combinations) > 1:
         yield (

@@ -121,7 +121,9 @@ def _notes(mark: bytes, encoding: str, start: bytes) -> Iterator[Problem]:
             return
     if encoding != "utf-8":
         name = encoding.upper().replace("-LE", " (little endian)").replace("-BE", " (big endian)")
-        yield Problem(1, 1, "encoding", f"The file is {name}; it was read as such.", "Save it as UTF-8.", True)
+        yield Problem(
+            1, 1, "encoding", f"The file is {name}; it was read as such.", "Save it as UTF-8.", True, repr(start[:4])
+        )
     elif mark:
         message = "The file starts with a byte order mark (BOM); it was taken off."
         yield Problem(1, 1, "bom", message, "Save it as UTF-8 without BOM.", True, "\\ufeff")

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from softprompt.data.labels import detect_task
+from softprompt.data.leaks import LeakIndex
 from softprompt.data.records import Example
 from softprompt.data.textform import normalise
+from softprompt.data.wrapper import strip_examples
 from softprompt.errors import DatasetInvalid, ParameterInvalid
 from softprompt.params import LABEL_TASKS, Task
 
@@ -20,9 +22,14 @@ Group = list[int]
 
 
 def split(
-    examples: Sequence[Example], fraction: float, seed: int, *, task: Task = "auto"
+    examples: Sequence[Example], fraction: float, seed: int, *, task: Task = "auto", near: bool = False
 ) -> tuple[list[Example], list[Example]]:
-    """Training rows and about `fraction` of all rows held out; both in the order of the file."""
+    """Training rows and about `fraction` of all rows held out; both in the order of the file.
+
+    Args:
+        near: whether near copies, as `leaks` finds them, stay on one side, too. Rows that are all made after one
+            pattern are near copies of each other: where nothing would be left to part, they do not count.
+    """
     if not 0 < fraction < 1:
         raise ParameterInvalid(f"fraction: {fraction} is not between 0 and 1. Take 0.2 for one row in five.")
     strata = _strata(examples, seed, detect_task(examples) if task == "auto" else task)
@@ -30,6 +37,9 @@ def split(
         raise DatasetInvalid(f"{len(examples)} rows with fewer than 2 different inputs cannot be split.")
     if all(len(groups) == 1 for groups in strata):  # nothing repeats: there are no classes to keep in proportion
         strata = [[group for groups in strata for group in groups]]
+    if near:
+        joined = _joined(examples, strata)
+        strata = joined if any(len(groups) > 1 for groups in joined) else strata
     held = _hold_out(strata, fraction)
     train = [example for i, example in enumerate(examples) if i not in held]
     return train, [example for i, example in enumerate(examples) if i in held]
@@ -65,6 +75,31 @@ def _strata(examples: Sequence[Example], seed: int, task: Task) -> list[list[Gro
         output = min(examples[i].output for i in group) if task in LABEL_TASKS else ""
         strata[output].append((_draw(seed, text), group))
     return [[group for _, group in sorted(strata[output])] for output in sorted(strata)]
+
+
+def _joined(examples: Sequence[Example], strata: list[list[Group]]) -> list[list[Group]]:
+    """The groups with near copies made one; each stays in the stratum of its first group."""
+    bare, _ = strip_examples(examples)
+    index = LeakIndex()
+    groups = [(number, group) for number, stratum in enumerate(strata) for group in stratum]
+    home = list(range(len(groups)))
+
+    def find(place: int) -> int:
+        while home[place] != place:
+            home[place] = place = home[home[place]]
+        return place
+
+    for place, (_, group) in enumerate(groups):
+        text = bare[group[0]].input
+        for other in index.near(text):
+            low, high = sorted((find(place), find(other)))
+            home[high] = low
+        index.add(text, place, place)
+    joined: list[dict[int, Group]] = [{} for _ in strata]
+    for place, (_, group) in enumerate(groups):
+        first = find(place)
+        joined[groups[first][0]].setdefault(first, []).extend(group)
+    return [list(stratum.values()) for stratum in joined if stratum]
 
 
 def _hold_out(strata: list[list[Group]], fraction: float) -> set[int]:
