@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -423,6 +424,14 @@ def test_a_valid_line_is_never_lost_to_its_neighbours(
             file.truncate()
             found = {example.input for example in stream(path) if isinstance(example, Example)}
             assert {e.input for e in valid} <= found, f"file {number}: {content!r}"
+
+
+def test_broken_rows_take_no_longer_the_more_there_are(rows: Reader) -> None:
+    """A million of them in less than a minute: here 20,000, with room for a busy machine."""
+    broken = ['{"input": "row, "output": "A"}', '{"input": "row"}', "nonsense", '{"input": "row', '{"input": "a",}']
+    started = time.process_time()
+    assert not rows("\n".join(broken * 4000)).examples
+    assert time.process_time() - started < 4
 
 
 def _mutate(draw: random.Random, line: str) -> str:

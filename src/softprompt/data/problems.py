@@ -60,5 +60,6 @@ class Rows:
 def excerpt(text: str) -> str:
     """The start of what was seen, printable and short."""
     short = text[: SEEN + 1].strip().replace("\n", "⏎")
-    short = "".join(c if c.isprintable() else f"\\x{ord(c) & 0xFF:02x}" for c in short)
+    if not short.isprintable():
+        short = "".join(c if c.isprintable() else f"\\x{ord(c) & 0xFF:02x}" for c in short)
     return short if len(short) <= SEEN else short[: SEEN - 1] + "…"

@@ -31,6 +31,8 @@ _AFTER_GARBAGE = re.compile(rf"\n|{_KEY}", re.IGNORECASE)
 _TAIL = 64
 """Characters kept when a too long row is dropped piecewise: no boundary is longer."""
 _INNER_TRIES = 50
+_PASSED = 1 << 13
+"""Characters behind us that are kept in the window when rows are broken: each error counts all lines from its start."""
 
 
 class JsonReader:
@@ -144,6 +146,8 @@ class JsonReader:
 
     def _broken(self) -> Iterator[Example | Problem]:
         self._mended = True
+        if self._pos > _PASSED:
+            self._text, self._pos = self._text[self._pos :], 0
         match = _BOUNDARY.search(self._text, self._pos + 1)
         end = match.start() if match else len(self._text)
         if match is None and not self._ended:
