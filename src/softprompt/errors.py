@@ -31,6 +31,7 @@ SoftpromptError
     ├── TooLarge                more bytes or rows than are allowed (413)
     ├── Busy                    too much at once; come back later (429)
     ├── Unavailable             a part of the studio is not there now (503)
+    ├── DatabaseUnusable        it is broken, closed to this user or of a newer version: somebody has to act (500)
     ├── DeadlineExceeded        not done in the time that was given (504)
     ├── StorageFull             there is no room on the disk (507)
     └── LeaseLost               another worker has the run
@@ -237,6 +238,12 @@ class Unavailable(StudioError):
     """A part of the studio is not running. `softprompt status` says which."""
 
     code, status = "unavailable", 503
+
+
+class DatabaseUnusable(StudioError):
+    """The database cannot be used. `softprompt doctor` says what is wrong with it."""
+
+    code = "database_unusable"
 
 
 class DeadlineExceeded(StudioError):

@@ -19,6 +19,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from softprompt.errors import UsageError
+
 FILE_BYTES = 10 * 2**20
 FILES = 5
 """Older files that are kept beside the present one."""
@@ -157,8 +159,11 @@ def setup(
         stream.setFormatter(HumanFormatter() if sys.stderr.isatty() else JsonFormatter(process))
         handlers.append(stream)
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        written = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            written = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{file} cannot be written ({error.strerror}). Give its folder to this user.") from error
         written.setFormatter(JsonFormatter(process))
         handlers.append(written)
     if relay is not None:

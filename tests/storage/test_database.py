@@ -135,6 +135,11 @@ def test_attempt_tries_again(database: Database) -> None:
     assert len(tries) == 3
 
 
+def test_a_folder_that_cannot_be_made() -> None:
+    with pytest.raises(UsageError, match="--database-url: /proc/nowhere cannot be made"):
+        Database("sqlite:////proc/nowhere/studio.db")
+
+
 def test_an_unknown_kind_of_database() -> None:
     with pytest.raises(UsageError, match="'mysql' is not known"):
         Database("mysql://nobody@nowhere/x")

@@ -135,13 +135,12 @@ def link(
 
 @contextmanager
 def _unit(data_dir: Path | None, database_url: str | None) -> Iterator[Unit]:
-    from softprompt.supervisor.home import office_of
+    from softprompt.supervisor.home import need_tables, office_of
 
     studio = settings(data_dir, database_url)
     office = office_of(studio, existing=True)
     try:
-        if office.database.revision() is None:
-            raise NotFound(f"There is no studio in {studio.data_dir} yet. `softprompt up` makes it.")
+        need_tables(office, studio.data_dir)
         with office.unit() as unit:
             yield unit
     finally:

@@ -68,10 +68,10 @@ class Manifest:
 # --- making one -------------------------------------------------------------------------------------------------------
 def write(database: Database, store: ArtifactStore, path: Path) -> Manifest:
     """Write a backup; it appears under its name when it is whole. An older backup of that name is replaced."""
-    if path.exists() and not _is_backup(path):
-        raise Conflict(f"{path} is there and is no backup; it is not overwritten. Name another file.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with _told(path):
+        if path.exists() and not _is_backup(path):
+            raise Conflict(f"{path} is there and is no backup; it is not overwritten. Name another file.")
         try:
             with os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
                 with (
@@ -106,7 +106,7 @@ class _Writer:
         rows: dict[str, int] = {}
         keys: set[str] = set()
         with database.snapshot() as connection:
-            revision = database.revision()
+            revision = database.known_revision()
             if revision is None:
                 raise NotFound("There is no studio in this database yet, so there is nothing to back up.")
             for name, table in dump.tables(connection).items():

@@ -1,4 +1,4 @@
-"""The database: engine, units of work, migrations, and what its errors mean.
+"""The database: engine, units of work, migrations. What its errors mean: `explained`.
 
 A unit of work is one transaction. On SQLite a writing unit begins with `BEGIN IMMEDIATE`: one that reads first
 and writes then would be refused at once, however long the timeout.
@@ -17,13 +17,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from softprompt.errors import NameTaken, ParameterInvalid, SoftpromptError, StorageFull, Unavailable, UsageError
+from softprompt import __version__
+from softprompt.errors import DatabaseUnusable, Unavailable, UsageError
 from softprompt.storage.commits import Commits
+from softprompt.storage.explained import broken, explained
 
 T = TypeVar("T")
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -40,19 +42,24 @@ _POSTGRES_WAITS = {
 
 
 class Database:
-    """One database. Processes and threads may share the address, threads also the object."""
+    """One database. Processes and threads may share the address, threads also the object.
+
+    Attributes:
+        file: that SQLite keeps it in; None for a server, or for one in memory.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.sqlite = make_url(url).get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(url) if self.sqlite else _postgres_engine(url)
+        self.sqlite = _parsed(url).get_backend_name() == "sqlite"
+        self.file = _file_of(url) if self.sqlite else None
+        self.engine = _sqlite_engine(url, self.file) if self.sqlite else _postgres_engine(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        self._commits = Commits(self.engine) if self.sqlite and _in_a_file(url) else None
+        self._commits = Commits(self.engine) if self.file is not None else None
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A unit of work that may change things: committed at the end, or nothing of it."""
-        with _explained(), self._sessions() as session, session.begin():
+        with explained(self.file), self._sessions() as session, session.begin():
             if self.sqlite:
                 session.connection(execution_options={"softprompt_write": True})
             yield session
@@ -60,7 +67,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A unit of work that changes nothing, with one view of the data."""
-        with _explained(), self._sessions() as session:
+        with explained(self.file), self._sessions() as session:
             yield session
 
     def attempt(self, work: Callable[[Session], T]) -> T:
@@ -77,7 +84,7 @@ class Database:
 
     def upgrade(self, revision: str = "head") -> None:
         """Bring the tables to a revision; several processes may call it at once."""
-        with _explained(), self.engine.connect() as connection:
+        with explained(self.file), self.engine.connect() as connection:
             if self.sqlite:
                 connection = connection.execution_options(softprompt_write=True)
             else:
@@ -96,13 +103,13 @@ class Database:
     def snapshot(self) -> Iterator[Connection]:
         """A connection that sees all data as of one moment, however long it is used; writers go on."""
         level = {} if self.sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with _explained(), self.engine.connect() as connection:
+        with explained(self.file), self.engine.connect() as connection:
             yield connection.execution_options(**level)
 
     @contextmanager
     def alone(self) -> Iterator[Connection]:
         """A connection for changing the tables themselves, in one transaction; everybody else waits."""
-        with _explained(), self.engine.connect() as connection:
+        with explained(self.file), self.engine.connect() as connection:
             if self.sqlite:
                 connection = connection.execution_options(softprompt_write=True)
             else:
@@ -113,8 +120,31 @@ class Database:
 
     def revision(self) -> str | None:
         """Of the tables as they are."""
-        with _explained(), self.engine.connect() as connection:
+        with explained(self.file), self.engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
+
+    def known_revision(self) -> str | None:
+        """Of the tables, if this version can do something with them.
+
+        Raises:
+            DatabaseUnusable: a newer version made them.
+        """
+        here = self.revision()
+        _refuse_newer(here)
+        return here
+
+    def check(self) -> None:
+        """Read SQLite's file through. A server looks after its own.
+
+        Raises:
+            DatabaseUnusable: the file is broken somewhere.
+        """
+        if self.file is None:
+            return
+        with explained(self.file), self.engine.connect() as connection:
+            told = str(connection.scalar(text("PRAGMA quick_check(1)")))
+        if told != "ok":
+            raise broken(self.file, told.splitlines()[-1])
 
     @staticmethod
     def newest_revision() -> str:
@@ -132,6 +162,7 @@ class Database:
 
 def migrate(connection: Connection, revision: str = "head") -> None:
     """Bring the tables behind a connection to a revision, inside its transaction."""
+    _refuse_newer(MigrationContext.configure(connection).get_current_revision())
     config = _alembic()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
@@ -142,6 +173,15 @@ def knows_revision(revision: str) -> bool:
     return revision in {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
 
 
+def _refuse_newer(revision: str | None) -> None:
+    if revision is not None and not knows_revision(revision):
+        raise DatabaseUnusable(
+            f"The data was written by a newer version of Softprompt: its tables are at revision {revision}, and this "
+            f"version, {__version__}, knows none above {Database.newest_revision()}. Install that version or a newer "
+            "one, or go back to a backup of this version: softprompt restore BACKUP --replace"
+        )
+
+
 def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -149,9 +189,14 @@ def _alembic() -> Config:
     return config
 
 
-def _sqlite_engine(url: str) -> Engine:
-    if _in_a_file(url):
-        Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+def _sqlite_engine(url: str, file: Path | None) -> Engine:
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"--database-url: {file.parent} cannot be made ({error.strerror}). Name another folder."
+            ) from error
     engine = create_engine(url, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -168,9 +213,17 @@ def _sqlite_engine(url: str) -> Engine:
     return engine
 
 
-def _in_a_file(url: str) -> bool:
+def _file_of(url: str) -> Path | None:
     parsed = make_url(url)
-    return parsed.database not in (None, "", ":memory:") and parsed.query.get("mode") != "memory"
+    in_memory = parsed.database in (None, "", ":memory:") or parsed.query.get("mode") == "memory"
+    return None if in_memory else Path(parsed.database or "")
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:  # its own words would show a password
+        raise UsageError("--database-url cannot be read. Use sqlite:///FILE or postgresql://….") from None
 
 
 def _postgres_engine(url: str) -> Engine:
@@ -184,28 +237,3 @@ def _postgres_engine(url: str) -> Engine:
         return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=waits)
     except ImportError as error:
         raise UsageError("PostgreSQL needs a driver: pip install 'softprompt[postgres]'.") from error
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Errors of the driver in our words."""
-    try:
-        yield
-    except SoftpromptError:
-        raise
-    except IntegrityError as error:
-        raise NameTaken(f"That would be there twice: {error.orig}. Choose another name.") from error
-    except OperationalError as error:
-        words = str(error.orig)
-        if "disk is full" in words or "No space left" in words:
-            raise StorageFull("The database's disk is full. Make room and try again; nothing was lost.") from error
-        raise Unavailable(f"The database does not answer: {words.strip().splitlines()[0]}.") from error
-    except DataError as error:
-        words = str(error.orig).strip().splitlines()[0]
-        raise ParameterInvalid(f"A value cannot be stored: {words}. Correct it.") from error
-    except (UnicodeEncodeError, OverflowError) as error:  # from SQLite's driver, which does not dress them
-        raise ParameterInvalid(f"A value cannot be stored: {error}. Correct it.") from error
-    except DBAPIError as error:
-        if error.connection_invalidated or getattr(error.orig, "sqlstate", "") in ("40001", "40P01"):
-            raise Unavailable(f"The database broke off: {str(error.orig).strip().splitlines()[0]}.") from error
-        raise

@@ -30,19 +30,28 @@ MAIN = ("torch", "transformers", "safetensors", "fastapi", "uvicorn", "pydantic"
 
 def examine(settings: StudioSettings, port: int, tls_port: int) -> list[Finding]:
     """Every check; none of them changes anything that stays."""
-    checks: list[Callable[[], Iterator[Finding]]] = [
-        _versions,
-        lambda: _folder(settings),
-        lambda: _disk(settings),
-        _memory,
-        lambda: _database(settings),
-        lambda: _queue(settings),
-        lambda: _storage(settings),
-        _models,
-        lambda: _ports(settings, port, tls_port),
-        lambda: _processes(settings),
-    ]
-    return [finding for check in checks for finding in check()]
+    checks: dict[str, Callable[[], Iterator[Finding]]] = {
+        "packages": _versions,
+        "data folder": lambda: _folder(settings),
+        "disk": lambda: _disk(settings),
+        "memory": _memory,
+        "database": lambda: _database(settings),
+        "queue": lambda: _queue(settings),
+        "file store": lambda: _storage(settings),
+        "models": _models,
+        "ports": lambda: _ports(settings, port, tls_port),
+        "processes": lambda: _processes(settings),
+    }
+    return [finding for name, check in checks.items() for finding in _done(name, check)]
+
+
+def _done(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What a check found; one that may not look where it has to does not end the others."""
+    try:
+        yield from check()
+    except OSError as error:
+        words = f"{error.filename or 'the machine'} cannot be looked at ({error.strerror or error})."
+        yield Finding(name, "wrong", f"{words} Run this as the user that runs the studio.")
 
 
 def _versions() -> Iterator[Finding]:
@@ -120,13 +129,14 @@ def _database(settings: StudioSettings) -> Iterator[Finding]:
     try:
         database = Database(settings.database_url)
         try:
-            here, newest = database.revision(), Database.newest_revision()
+            here, newest = database.known_revision(), Database.newest_revision()
+            database.check()
             with database.read() as session:
                 away = abs(queue.clock(session).timestamp() - time.time())
         finally:
             database.close()
     except SoftpromptError as error:
-        yield Finding("database", "wrong", f"{error} Check --database-url, the server and the network between.")
+        yield Finding("database", "wrong", str(error))
         return
     if here is None:
         yield Finding("database", "ok", "empty; the first start makes its tables.")

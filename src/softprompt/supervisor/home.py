@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from softprompt.config import STATE_FILE, StudioSettings
-from softprompt.errors import Conflict, NotFound, StorageFull, UsageError
+from softprompt.errors import Conflict, NotFound, StorageFull, UsageError, WrongState
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.studio.access import Office
@@ -34,7 +35,22 @@ def office_of(settings: StudioSettings, *, existing: bool = False) -> Office:
 def is_there(settings: StudioSettings) -> bool:
     """Whether there may be a studio: SQLite's file is there, or the database is a server."""
     file = settings.database_url.removeprefix("sqlite:///")
-    return file == settings.database_url or Path(file).exists()
+    try:
+        return file == settings.database_url or Path(file).exists()
+    except OSError:  # it lies where this user may not look; who opens it is told so
+        return True
+
+
+def need_tables(office: Office, data_dir: Path) -> None:
+    """Refuse a database whose tables are not those of this version."""
+    here, newest = office.database.known_revision(), office.database.newest_revision()
+    if here is None:
+        raise NotFound(f"There is no studio in {data_dir} yet. `softprompt up` makes it.")
+    if here != newest:
+        raise WrongState(
+            f"The tables are of an older version (revision {here}, this version has {newest}). Make a backup "
+            "(softprompt backup FILE); then `softprompt up` brings them up to date."
+        )
 
 
 def make_home(data_dir: Path) -> None:
@@ -76,7 +92,7 @@ def is_running(data_dir: Path) -> bool:
     """Whether somebody holds the lock."""
     from filelock import FileLock, Timeout
 
-    if not (data_dir / LOCK).exists():
+    if not os.path.exists(data_dir / LOCK):  # nor where this user may not look
         return False
     lock = FileLock(data_dir / LOCK, timeout=0)
     try:

@@ -110,6 +110,7 @@ def _data(settings: StudioSettings, processes: list[dict[str, Any]]) -> dict[str
     try:
         office = home.office_of(settings)
         try:
+            home.need_tables(office, settings.data_dir)
             found = figures.read(office)
         finally:
             office.database.close()
