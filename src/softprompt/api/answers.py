@@ -5,7 +5,6 @@ Whatever has a revision has it for its ETag. What has none has a mark, made of a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -14,11 +13,12 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse
 
-from softprompt.api.context import caller_of, unit_of
+from softprompt.api.context import caller_of, studio_of, unit_of
 from softprompt.errors import Conflict, NameTaken, ParameterInvalid, UsageError, VersionMismatch
 from softprompt.storage.people import Answered
 from softprompt.storage.rows import Page
 from softprompt.studio.access import Unit
+from softprompt.studio.secrets import digest, keyed_digest
 
 REPEATABLE = {
     "parameters": [
@@ -61,20 +61,22 @@ def created(request: Request, body: Any, make: Callable[[Unit], Mapping[str, Any
     if not 0 < len(key) <= MOST_KEY:
         raise ParameterInvalid(f"Idempotency-Key: {len(key)} characters given; 1 to {MOST_KEY} are allowed.")
     whose = f"{caller_of(request).actor.tenant}\n{request.method} {request.url.path}\n{key}"
-    digest, body_digest = _sha256(whose), _sha256(json.dumps(body, sort_keys=True, default=str))
+    # Keyed, since a password may be in the body.
+    body_digest = keyed_digest(json.dumps(body, sort_keys=True, default=str), studio_of(request).secret)
+    stored = digest(whose)
     for _ in range(2):
         try:
             with unit_of(request) as unit:
-                before = unit.rows.get(Answered, digest)
+                before = unit.rows.get(Answered, stored)
                 if before is not None:
                     return _repeated(before, body_digest)
                 document = make(unit)
-                answered = Answered(digest=digest, body_digest=body_digest, status=status, body=json.dumps(document))
+                answered = Answered(digest=stored, body_digest=body_digest, status=status, body=json.dumps(document))
                 unit.rows.add(answered)
             return _answer(document, status)
         except NameTaken:  # the repeat came while the first was at work, or the name is really taken
             with unit_of(request, write=False) as unit:
-                if unit.rows.get(Answered, digest) is None:
+                if unit.rows.get(Answered, stored) is None:
                     raise
     raise Conflict("A request with this Idempotency-Key is being answered. Try again.")
 
@@ -142,7 +144,3 @@ def _repeated(before: Answered, body_digest: str) -> JSONResponse:
 def _answer(document: Mapping[str, Any], status: int) -> JSONResponse:
     headers = {"etag": f'"{document["revision"]}"'} if "revision" in document else None
     return JSONResponse(dict(document), status, headers=headers)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

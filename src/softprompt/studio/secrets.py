@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from functools import cache
 from typing import Any
@@ -18,6 +19,14 @@ def new_secret(prefix: str = "") -> str:
 def digest(secret: str) -> str:
     """SHA-256 in hexadecimal: what is stored, and looked up by."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def keyed_digest(text: str, key: str) -> str:
+    """HMAC-SHA-256 in hexadecimal: tells whether a text came again, and without the key nothing else.
+
+    For what people choose, such as a password: guesses at a plain digest of it can be tried by the billion.
+    """
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def hash_password(password: str) -> str:
