@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from softprompt.api import auth
 from softprompt.api.context import token_secret
+from softprompt.storage import dump
 from softprompt.storage.people import ApiKey, AuditEntry, User
 from softprompt.storage.types import now
 from softprompt.studio import people, projects
@@ -72,6 +75,28 @@ def test_a_key_is_shown_once_and_stored_nowhere(studio: LiveStudio) -> None:
         row = unit.rows.get(ApiKey, made["id"])
         assert row is not None
         assert made["key"] not in str(vars(row))
+
+
+def test_a_password_cannot_be_guessed_from_what_is_stored_of_a_create(studio: LiveStudio) -> None:
+    body = {"name": unique("user"), "password": unique("password"), "admin": False}
+    headers = {"idempotency-key": unique()}
+    with with_key(studio) as client:
+        made = ok(client.post("/api/users", json=body, headers=headers), 201)
+        assert ok(client.post("/api/users", json=body, headers=headers), 201) == made
+        other = client.post("/api/users", json={**body, "password": unique("password")}, headers=headers)
+        assert "with another body" in message(other, 409)
+    with studio.office.database.snapshot() as connection:
+        stored = b"".join(line for table in dump.tables(connection).values() for line in dump.lines(connection, table))
+    assert made["id"].encode() in stored
+    spellings = [
+        json.dumps(words, sort_keys=ordered, separators=marks)
+        for words in (body, body["password"], {"password": body["password"]})
+        for ordered in (True, False)
+        for marks in (None, (",", ":"))
+    ]
+    for text in [*spellings, str(body["password"])]:
+        for way in sorted(hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}):
+            assert hashlib.new(way, text.encode()).hexdigest().encode() not in stored, (way, text)
 
 
 def test_an_expired_key_is_refused(studio: LiveStudio) -> None:
@@ -154,6 +179,40 @@ def test_a_key_cannot_make_what_outdoes_it(studio: LiveStudio) -> None:
         message(client.post("/api/keys", json={"name": "other", "user": "admin"}), 403)
         message(client.put("/api/me/password", json={"new": PASSWORD}), 403)
         assert {item["user_id"] for item in ok(client.get("/api/keys"))["items"]} == {user.id}
+
+
+def test_a_revoked_key_ends_all_that_it_made(studio: LiveStudio, browser: httpx.Client) -> None:
+    user = new_user(studio, admin=True)
+    sign_in(browser, user)
+
+    def made(client: httpx.Client, **words: Any) -> dict[str, Any]:
+        return dict(ok(client.post("/api/keys", json={"name": unique("key"), "role": "viewer", **words}), 201))
+
+    mine, leaked = made(browser), made(browser, role="admin")
+    assert (mine["made_by"], leaked["made_by"]) == (None, None)
+    with with_key(studio, leaked["key"]) as client:
+        below, of_another = made(client), made(client, user="admin")
+    assert below["made_by"] == of_another["made_by"] == leaked["id"]
+    with with_key(studio, below["key"]) as client:
+        refused = client.post("/api/keys", json={"name": "more", "role": "viewer"})
+        assert "was made with a key and makes none" in message(refused, 403)
+    token, _ = auth.make_token(token_secret(studio.data_dir), user_id=user.id, key_id=leaked["id"], mode="cpd")
+    with with_key(studio, token) as client:  # a token is its key
+        by_token = made(client)
+    assert by_token["made_by"] == leaked["id"]
+    ended = [leaked, below, of_another, by_token]
+    for key in [*ended, mine]:
+        with with_key(studio, key["key"]) as client:
+            ok(client.get("/api/me"))
+    ok(browser.delete(f"/api/keys/{leaked['id']}"))
+    for secret in [*(key["key"] for key in ended), token]:
+        with with_key(studio, secret) as client:
+            assert "was revoked" in message(client.get("/api/me"), 401)
+    with with_key(studio, mine["key"]) as client:
+        ok(client.get("/api/me"))
+    with studio.office.unit(SYSTEM, write=False) as unit:
+        told = {entry.noun_id for entry in unit.rows.all(AuditEntry, action="revoke", user_id=user.id, sort="id")}
+    assert told == {key["id"] for key in ended}
 
 
 # Browsers

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from softprompt.storage import people, tables, work  # noqa: F401  (they fill the metadata)
 from softprompt.storage.database import Database, _alembic
+from softprompt.storage.people import Answered, ApiKey, AuditEntry
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import Project, RunEvent, TuningRun
 from softprompt.storage.types import Base, now
@@ -86,6 +89,36 @@ def test_rows_live_through_an_upgrade_from_any_revision(empty: Database, revisio
         assert (back.config, back.progress) == ({"epochs": 3, "learning_rate": 0.25}, {"eta_seconds": None})
         assert (event.at, event.data) == (began, {"text": 'quoted " and \\ and \u0001'})
         assert rows.count(Job, state="queued") == 1
+
+
+def test_answers_stored_with_the_old_digest_of_their_body_are_forgotten(empty: Database, tmp_path: Path) -> None:
+    """For a week a repeat would have got them again; now it is made a second time, or refused for its name."""
+    guessable = hashlib.sha256(b'{"name": "kim", "password": "correct horse battery"}').hexdigest()
+    empty.upgrade("0002")
+    with empty.write() as session:
+        Rows(session).add(Answered(digest="d" * 64, body_digest=guessable, status=201, body="{}"))
+    empty.upgrade()
+    with empty.read() as session:
+        assert Rows(session).count(Answered) == 0
+    empty.close()  # the last connection brings the log into the file
+    assert not any(guessable.encode() in file.read_bytes() for file in tmp_path.glob("empty.db*"))
+
+
+def test_the_audit_log_says_which_key_made_a_key(empty: Database) -> None:
+    empty.upgrade("0003")
+    with empty.write() as session:
+        for key in ("maker", "made", "by a person"):
+            columns = "id, digest, name, user_id, prefix, role, created_at"
+            row = ":key, :key, :key, 'u', 'p', 'viewer', '2026-01-02 03:04:05'"
+            session.execute(text(f"INSERT INTO api_keys ({columns}) VALUES ({row})"), {"key": key})
+        rows = Rows(session)
+        rows.add(AuditEntry(action="create", noun="API key", noun_id="made", key_id="maker"))
+        rows.add(AuditEntry(action="revoke", noun="API key", noun_id="by a person", key_id="maker"))
+        rows.add(AuditEntry(action="create", noun="API key", noun_id="by a person"))
+    empty.upgrade()
+    with empty.read() as session:
+        found = {key.id: key.made_by for key in Rows(session).all(ApiKey)}
+    assert found == {"maker": None, "made": "maker", "by a person": None}
 
 
 def test_every_constraint_has_a_name(empty: Database) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from softprompt.errors import Forbidden, NotFound, SoftpromptError
+from softprompt.errors import Forbidden, NotFound, SoftpromptError, Unauthenticated
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
-from softprompt.storage.people import AuditEntry
+from softprompt.storage.people import ApiKey, AuditEntry
 from softprompt.storage.tables import Project
 from softprompt.studio import audit, experiments, memberships, people, projects, search, spaces
 from softprompt.studio.access import RANKS, SYSTEM, Actor, Office
@@ -105,3 +106,36 @@ def test_nothing_of_a_refused_unit_is_written(office: Office) -> None:
         half()
     with office.unit(SYSTEM, write=False) as unit:
         assert unit.rows.count(Project) == 0
+
+
+def test_a_key_makes_none_once_it_was_revoked_and_leaves_none(office: Office) -> None:
+    """It is revoked while others make keys with it."""
+    with office.unit(SYSTEM) as unit:
+        user = people.create_user(unit, "kim")
+        first, _ = people.create_key(unit, "first", user=user)
+    refused: list[BaseException] = []
+    several = threading.Event()
+
+    def breed() -> None:
+        actor = Actor(user_id=user.id, name="kim", role="editor", key_id=first.id)
+        try:
+            for turn in range(1_000_000):
+                with office.unit(actor) as unit:
+                    people.create_key(unit, "next")
+                if turn == 2:
+                    several.set()
+        except BaseException as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=breed) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert several.wait(60)
+    with office.unit(SYSTEM) as unit:
+        people.revoke_key(unit, first.id)
+    for thread in threads:
+        thread.join(60)
+    assert [type(error) for error in refused] == [Unauthenticated] * 3, refused
+    with office.unit(SYSTEM, write=False) as unit:
+        assert unit.rows.count(ApiKey) > 3
+        assert unit.rows.count(ApiKey, revoked_at=None) == 0

@@ -34,6 +34,8 @@ class ApiKey(Identified, Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    made_by: Mapped[str | None] = mapped_column(String(36), index=True)
+    """The key that made this one: when that ends, this does; None if a person made it."""
 
 
 class BrowserSession(Base):
@@ -90,6 +92,7 @@ class Answered(Base):
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     """Of caller, route and key."""
     body_digest: Mapped[str] = mapped_column(String(64))
+    """Keyed with the studio's own secret, which is not in the database: a password may have been in the body."""
     status: Mapped[int]
     body: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=now, index=True)

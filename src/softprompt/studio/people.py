@@ -171,6 +171,8 @@ def create_key(
 ) -> tuple[ApiKey, str]:
     """A new API key and its secret, which is not stored.
 
+    What a key makes is no broader than itself, expires no later, ends when it is revoked, and makes no further ones.
+
     Args:
         role: nothing above it, whatever its user may do.
         user: whose key; the actor's own if None.
@@ -191,6 +193,7 @@ def create_key(
     space = unit.rows.get(Space, container_id) if container_id and project is None else None
     if container_id and project is None and space is None:
         raise NotFound(f"There is no project or space {container_id!r}.")
+    maker = _maker(unit)
     secret = new_secret(KEY_PREFIX)
     key = ApiKey(
         user_id=owner_id,
@@ -200,7 +203,8 @@ def create_key(
         role=role,
         project_id=project.id if project else None,
         space_id=space.id if space else None,
-        expires_at=_earlier(now() + timedelta(days=days) if days else None, _own_end(unit)),
+        expires_at=_earlier(now() + timedelta(days=days) if days else None, maker.expires_at if maker else None),
+        made_by=maker.id if maker else None,
     )
     unit.rows.add(key)
     unit.log("create", key, name=name, role=role)
@@ -214,7 +218,7 @@ def keys(unit: Unit, **paging: object) -> Page[ApiKey]:
 
 
 def revoke_key(unit: Unit, key_id: str) -> ApiKey:
-    """By id or by name; it works no longer, from the next request on."""
+    """By id or by name; it and the keys that it made work no longer, from the next request on."""
     named = unit.rows.first(ApiKey, name=key_id, revoked_at=None, user_id=unit.actor.user_id)
     if named is None and unit.actor.whole:
         named = unit.rows.first(ApiKey, name=key_id, revoked_at=None)
@@ -223,8 +227,13 @@ def revoke_key(unit: Unit, key_id: str) -> ApiKey:
         raise NotFound(f"There is no API key {key_id!r}.")
     if key.id != unit.actor.key_id and (unit.actor.role == "viewer" or unit.actor.container_id is not None):
         raise Forbidden("An API key that only reads, or is bound to one place, can revoke no key but itself.")
-    key.revoked_at = key.revoked_at or now()
-    unit.log("revoke", key, name=key.name)
+    ended = [key]
+    for each in ended:  # grows by what each of them made
+        unit.rows.lock(each)  # else it could make one at this moment
+        each.revoked_at = each.revoked_at or now()
+        unit.rows.flush()
+        unit.log("revoke", each, name=each.name)
+        ended += unit.rows.all(ApiKey, made_by=each.id, revoked_at=None)
     return key
 
 
@@ -328,10 +337,16 @@ def end_sessions(unit: Unit, user_id: str, *, keep: str = "") -> int:
     return len(ended)
 
 
-def _own_end(unit: Unit) -> datetime | None:
-    """When the key that asks expires: what it makes does not outlive it."""
-    own = unit.rows.get(ApiKey, unit.actor.key_id) if unit.actor.key_id else None
-    return own.expires_at if own else None
+def _maker(unit: Unit) -> ApiKey | None:
+    """The key that asks, held so that nobody revokes it meanwhile; None for a person."""
+    maker = unit.rows.get(ApiKey, unit.actor.key_id) if unit.actor.key_id else None
+    if maker is None:
+        return None
+    if maker.made_by is not None:  # a chain of them could grow faster than it is ended
+        raise Forbidden(f"The key {maker.name!r} was made with a key and makes none. Use that one, or sign in.")
+    unit.rows.lock(maker)
+    actor_of_stored_key(unit.rows, maker)  # refused if it ended after it was let in
+    return maker
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -42,6 +42,7 @@ class KeyShown(TypedDict):
     expires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
+    made_by: Annotated[str | None, Field(description="The key that made this one, and ends it when it is revoked.")]
 
 
 class NewKeyShown(KeyShown):
@@ -63,6 +64,7 @@ def show_key(row: ApiKey) -> KeyShown:
         "expires_at": iso(row.expires_at),
         "revoked_at": iso(row.revoked_at),
         "last_used_at": iso(row.last_used_at),
+        "made_by": row.made_by,
     }
 
 
@@ -75,7 +77,7 @@ def list_keys(request: Request, query: Annotated[Ordered, Query()]) -> Any:
 
 @router.post("/api/keys", status_code=201, response_model=NewKeyShown)
 def create_key(request: Request, body: NewKey) -> Any:
-    """Make a key. It can do nothing that you cannot do."""
+    """Make a key. It can do nothing that you cannot do; one that is made with a key ends with it, and makes none."""
     refuse_key(request)
     with unit_of(request) as unit:
         container = _container(unit, body)
@@ -88,7 +90,7 @@ def create_key(request: Request, body: NewKey) -> Any:
 
 @router.delete("/api/keys/{key_id}", response_model=KeyShown)
 def revoke_key(request: Request, key_id: str) -> Any:
-    """By id or name; it and its tokens work no longer."""
+    """By id or name; it, its tokens and the keys that it made work no longer."""
     with unit_of(request) as unit:
         return show_key(people.revoke_key(unit, key_id))
 
