@@ -296,6 +296,26 @@ def test_checkpoints_and_prompts_nobody_named_yet_come_along(
     assert {"checkpoints/run-1/000001-00000020.safetensors", "prompts/left-1"} <= set(keys)
 
 
+def test_a_checkpoint_that_is_replaced_meanwhile_comes_along_as_its_successor(
+    filled: Database, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (f"checkpoints/run-1/000001-{update:08d}.safetensors" for update in (20, 21))
+    source = tmp_path / "weights"
+    source.write_bytes(b"w")
+    store.put_file(old, source)
+    read = ArtifactStore.file
+
+    def file(asked: ArtifactStore, key: str) -> Path:
+        if key == old and store.exists(old):  # a worker comes between the list and the reading
+            store.put_file(new, source)
+            store.remove(old)
+        return read(asked, key)
+
+    monkeypatch.setattr(ArtifactStore, "file", file)
+    keys = backup.write(filled, store, tmp_path / "b.zip").keys
+    assert [key for key in keys if key.startswith("checkpoints")] == [new]
+
+
 def test_the_file_is_private_and_only_a_backup_is_overwritten(
     filled: Database, store: ArtifactStore, tmp_path: Path
 ) -> None:

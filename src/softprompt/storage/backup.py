@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ from softprompt.storage.database import Database, knows_revision, migrate
 FORMAT = 1
 MANIFEST = "manifest.json"
 _CHUNK = 2**20
+_LOOKS = 10
+"""For checkpoints, at most."""
 _KEYED = ("datasets", "tuned_prompts", "tuning_runs")
 """Tables that name files and folders of the store."""
 
@@ -154,10 +156,17 @@ class _Writer:
         return any(name != key for name in self._store.keys(key))
 
     def _checkpoints(self) -> None:
-        for key in list(self._store.keys("checkpoints")):
-            with suppress(NotFound, FileNotFoundError):  # replaced by a newer one meanwhile
-                self._add(f"files/{key}", self._store.file(key))
-                self._store.let_go(key)
+        """Of every run one at least; a worker may replace them as they are read, and then the newer one is wanted."""
+        for _ in range(_LOOKS):
+            replaced = False
+            for key in [key for key in self._store.keys("checkpoints") if f"files/{key}" not in self._digests]:
+                try:
+                    self._add(f"files/{key}", self._store.file(key))
+                    self._store.let_go(key)
+                except (NotFound, FileNotFoundError):
+                    replaced = True
+            if not replaced:
+                return
 
     def _add(self, name: str, path: Path) -> None:
         digest = hashlib.sha256()
