@@ -96,3 +96,7 @@ def test_a_body_that_is_no_json_is_named(ask: Callable[..., Any], tmp_path: Path
     done = ask("/api/projects", "--body", tmp_path / "broken.json")
     assert done.code == 2
     assert "broken.json is not JSON" in done.err
+
+
+def test_a_key_is_made_which_no_repeat_could_tell_again(ask: Callable[..., Any]) -> None:
+    assert document(ask("/api/keys", "--field", "name=mine"))["key"]

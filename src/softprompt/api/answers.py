@@ -107,7 +107,7 @@ def marked(mark: object, document: Mapping[str, Any], status: int = 200) -> JSON
 
 def mark_of(*parts: Any) -> str:
     """A mark that changes with any of these."""
-    return _sha256(json.dumps(parts, sort_keys=True))[:32]
+    return digest(json.dumps(parts, sort_keys=True))[:32]
 
 
 def check_mark(request: Request, mark: str, what: str) -> None:

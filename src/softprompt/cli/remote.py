@@ -7,6 +7,7 @@ through the same application inside this process, without a port. Errors of the 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -28,6 +29,8 @@ TRIES = 4
 LONGEST_WAIT = 10.0
 _TRIED_AGAIN = (429, 502, 503)
 _SECONDS = 60.0
+_SECRET = re.compile(r"^/api/(keys|backups|users/[^/]+/(link|reset))$")
+"""Whose answers are not stored, so that they cannot be repeated."""
 
 Send = Callable[..., "httpx.Response"]
 
@@ -78,7 +81,8 @@ class Desk:
         self, method: str, path: tuple[str, ...], headers: dict[str, str] | None = None, **given: Any
     ) -> httpx.Response:
         address = path[0] if len(path) == 1 else "/".join([path[0], *(quote(part, safe="") for part in path[1:])])
-        headers = {**(headers or {}), **({"idempotency-key": uuid.uuid4().hex} if method == "POST" else {})}
+        repeatable = method == "POST" and not _SECRET.search(address)
+        headers = {**(headers or {}), **({"idempotency-key": uuid.uuid4().hex} if repeatable else {})}
         for turn in range(TRIES):
             try:
                 answer = self._send(method, address, headers=headers, **given)

@@ -158,13 +158,14 @@ def _queue(settings: StudioSettings) -> Iterator[Finding]:
     """Whether somebody does what waits; where the tables cannot be read, the line of the database says so."""
     if not home.is_there(settings):
         return
-    office = home.office_of(settings)
     try:
-        found = figures.read(office) if office.database.revision() == Database.newest_revision() else None
+        office = home.office_of(settings)
+        try:
+            found = figures.read(office) if office.database.revision() == Database.newest_revision() else None
+        finally:
+            office.database.close()
     except SoftpromptError:
         return
-    finally:
-        office.database.close()
     if found is not None:
         words = f"{found.queued:,} waiting, {found.running:,} at work, workers that live: {len(found.working):,}"
         yield Finding("queue", "warning" if found.nobody_works else "ok", found.nobody_works or words)
