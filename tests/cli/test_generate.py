@@ -55,6 +55,19 @@ def test_a_tuned_prompt_answers_in_every_way(call: Call, tuned: Path) -> None:
     assert results(call("generate", tuned, "lamp broke", "--guard", "--json"))[0] == found["guard"]
 
 
+def test_a_tuned_prompt_answers_on_a_model_that_is_named(
+    call: Call, tuned: Path, tiny_folder: Callable[..., Path]
+) -> None:
+    there = results(call("generate", tuned, "lamp broke", "--base", tiny_folder(), "--json"))
+    assert there == results(call("generate", tuned, "lamp broke", "--json"))
+    done = call("generate", tuned, "lamp broke", "--base", tiny_folder("llama", 1))
+    assert (done.code, done.out) == (1, "")
+    assert "where its vectors mean nothing" in " ".join(done.err.split())
+    done = call("generate", tiny_folder(), "lamp", "--base", tiny_folder())
+    assert done.code == 2
+    assert "is no folder of a tuned prompt, and answers by itself. Leave it out." in " ".join(done.err.split())
+
+
 def test_text_keeps_a_pattern(call: Call, tuned: Path, tiny_folder: Callable[..., Path]) -> None:
     for model in (tuned, tiny_folder()):
         given = ("generate", model, "lamp", "--as", "text", "--pattern", "L[0-9]{3}", "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from softprompt import generate, tune
 from softprompt.data.records import Example
-from softprompt.errors import ParameterInvalid
+from softprompt.errors import ModelUnknown, ParameterInvalid
 from softprompt.params import GenerateConfig, TuneConfig
 from softprompt.workbench.respond import Responder, open_responder
 
@@ -45,6 +46,19 @@ def test_a_folder_opens_with_its_own_model(
     folder = responder.tuned.save(tmp_path / "prompt")
     assert generate(folder, "lamp broke") == generate(responder, "lamp broke")
     assert open_responder(responder) is responder
+
+
+def test_a_folder_whose_model_the_catalogue_does_not_know_opens_with_the_one_that_is_named(
+    backbone: Backbone, responder: Responder, tmp_path: Path
+) -> None:
+    assert responder.tuned is not None
+    base = replace(responder.tuned.base, model_id="acme/own")
+    folder = replace(responder.tuned, base=base).save(tmp_path / "prompt")
+    with pytest.raises(ModelUnknown, match="made for a model that is not of the catalogue: acme/own. Name the folder"):
+        generate(folder, "lamp broke")
+    assert generate(folder, "lamp broke", base=backbone.model_id) == generate(responder, "lamp broke")
+    with pytest.raises(ModelUnknown, match="^There is no foundation model 'acme/other' in the catalogue"):
+        generate(folder, "lamp broke", base="acme/other")
 
 
 def test_shots_and_instruction_stand_in_the_prompt(backbone: Backbone, examples: list[Example]) -> None:

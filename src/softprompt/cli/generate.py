@@ -33,6 +33,12 @@ def command(
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help='One text a line, or a dataset with "input".')
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base", metavar="MODEL", help="Foundation model of a tuned prompt, where the catalogue does not know it."
+        ),
+    ] = None,
     instruction: Annotated[
         str, typer.Option("--instruction", help="In front of the input; foundation models only.")
     ] = "",
@@ -69,7 +75,7 @@ def command(
         typer.echo(f"{', '.join(idle)}: no effect on greedy decoding; add --decoding sample.", err=True)
     asked = _texts(texts or [], file)
     words = _Words(instruction, _shots(examples, shots), _labels(labels))
-    responder = _open(model, device, words)
+    responder = _open(model, base, device, words)
     if as_json:
         print_json({"results": [_record(answer) for answer in _ask(responder, asked, config, wanted)]})
     elif len(asked) == 1:
@@ -87,10 +93,12 @@ class _Words:
     labels: Sequence[str]
 
 
-def _open(model: str, device: str, words: _Words) -> Responder:
+def _open(model: str, base: str | None, device: str, words: _Words) -> Responder:
     from softprompt.engine.artifact import is_tuned_prompt
     from softprompt.workbench.respond import open_responder
 
+    if base and not is_tuned_prompt(model):
+        raise UsageError(f"--base {base}: {model} is no folder of a tuned prompt, and answers by itself. Leave it out.")
     said = {"--instruction": words.instruction, "--examples": words.shots, "--labels": words.labels}
     useless = [name for name, value in said.items() if value]
     if useless and is_tuned_prompt(model):
@@ -98,7 +106,9 @@ def _open(model: str, device: str, words: _Words) -> Responder:
             f"{', '.join(useless)}: {model} is a tuned prompt; what it knows stands in its vectors. Leave it out, "
             "or ask the foundation model."
         )
-    return open_responder(model, instruction=words.instruction, shots=words.shots, labels=words.labels, device=device)
+    return open_responder(
+        model, base=base, instruction=words.instruction, shots=words.shots, labels=words.labels, device=device
+    )
 
 
 def _ask(responder: Responder, texts: Sequence[str], config: GenerateConfig, way: Way) -> list[Answer]:

@@ -48,6 +48,12 @@ class Model:
         return self.id if self.row is None else self.row.path
 
 
+def added_folder(rows: Rows, model_id: str) -> str | None:
+    """Where a model lies that an admin added, which other machines do not know by its id; None for all others."""
+    row = rows.first(FoundationModel, model_id=model_id)
+    return row.path if row is not None else None
+
+
 def all_models(rows: Rows) -> list[Model]:
     """Every model, added ones first."""
     added = [_added(row) for row in rows.all(FoundationModel)]

@@ -15,7 +15,19 @@ from typing import Any
 from softprompt.params import GenerateConfig
 from softprompt.studio.lab import Column, LabPage, Try, prompt
 from softprompt.studio.lab_subjects import Subject
-from softprompt.studio.snippets import KEY, SAMPLE, SECRET, TLS, Snippet, curl, python
+from softprompt.studio.snippets import (
+    BARE_IMPORTS,
+    BARE_NOTE,
+    KEY,
+    SAMPLE,
+    SECRET,
+    TLS,
+    Snippet,
+    bare_model,
+    curl,
+    python,
+    whereabouts,
+)
 
 _DEPLOY = (
     "This client asks deployments and foundation models. Deploy the tuned prompt, then choose the deployment here."
@@ -164,22 +176,14 @@ def _library(q: _Question) -> Snippet:
     own = _own(q.config) | ({"stop": q.config.stop} if q.config.stop else {})
     settings = [f"{name}={value!r}" for name, value in own.items()]
     imports = ["from softprompt import generate", "from softprompt.params import GenerateConfig"]
+    model_id, folder, base = q.subject.model_id, q.subject.folder, ""
     if q.subject.prompt_id:
         fetch = f"softprompt --url {shlex.quote(q.url)} prompts download {q.subject.prompt_id} --out prompt"
         note = f"Fetch the tuned prompt first: {fetch}. {SECRET}"
-        answerer = ['answerer = "prompt"  # the folder']
+        answerer = ['answerer = "prompt"  # the folder', *whereabouts(model_id, folder)]
+        base = f", base={_quoted(folder)}" if folder else ""
     else:
-        note = "Answers on this machine, without the studio. The first run fetches the model."
-        imports = [
-            "from softprompt import generate, load_model",
-            "from softprompt.data.template import Template",
-            "from softprompt.params import GenerateConfig",
-            "from softprompt.workbench.respond import Responder",
-        ]
-        answerer = [
-            f"model = load_model({_quoted(q.subject.model_id)})",
-            'answerer = Responder.prompted(model, template=Template("{{input}}"))',
-        ]
+        note, imports, answerer = BARE_NOTE, [*BARE_IMPORTS], bare_model(model_id, folder)
     way = f", way={_quoted(q.way)}" if q.way != "auto" else ""
     code = [
         *imports,
@@ -187,7 +191,7 @@ def _library(q: _Question) -> Snippet:
         *answerer,
         f"config = GenerateConfig({', '.join(settings)})",
         *_assigned("texts", list(q.texts)),
-        f"for answer in generate(answerer, texts, config=config{way}):",
+        f"for answer in generate(answerer, texts, config=config{base}{way}):",
         "    print(answer.output)",
     ]
     return python("softprompt", "pip install softprompt", code, note)

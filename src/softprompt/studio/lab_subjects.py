@@ -32,6 +32,7 @@ class Subject:
         serving_name: under which other clients ask a deployment.
         prompt_id: of the tuned prompt behind it.
         inside: argument that names the project or space for IBM's client.
+        folder: where the foundation model lies, if an admin added it.
     """
 
     value: str
@@ -47,6 +48,7 @@ class Subject:
     serving_name: str | None = None
     prompt_id: str | None = None
     inside: tuple[str, str] | None = None
+    folder: str | None = None
 
     @property
     def kind(self) -> str:
@@ -93,7 +95,13 @@ def find(unit: Unit, value: str) -> Subject:
         raise ParameterInvalid("Choose a foundation model, a tuned prompt or a deployment first.")
     model = foundation_models.find(unit.rows, key)
     return Subject(
-        value=value, name=model.label, takes="words", model_id=model.id, model_name=model.label, context=model.context
+        value=value,
+        name=model.label,
+        takes="words",
+        model_id=model.id,
+        model_name=model.label,
+        context=model.context,
+        folder=foundation_models.added_folder(unit.rows, model.id),
     )
 
 
@@ -119,6 +127,7 @@ def _tuned(unit: Unit, value: str, row: TunedPrompt) -> Subject:
         readout=row.answers_by == "readout",
         virtual_tokens=row.virtual_tokens,
         prompt_id=row.id,
+        folder=foundation_models.added_folder(unit.rows, row.model_id),
     )
 
 
@@ -141,6 +150,7 @@ def _deployed(unit: Unit, value: str, row: Deployment) -> Subject:
         serving_name=row.serving_name,
         prompt_id=prompt.id if prompt else None,
         inside=("space_id", row.space_id) if row.space_id else ("project_id", row.project_id or ""),
+        folder=foundation_models.added_folder(unit.rows, row.model_id),
     )
 
 

@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 from softprompt.storage.tables import Deployment, PromptSession, TunedPrompt
 from softprompt.studio import deployments
 from softprompt.studio.access import Unit
+from softprompt.studio.foundation_models import added_folder
 from softprompt.studio.prompt_sessions import places
 
 KEY = "SOFTPROMPT_API_KEY"
@@ -43,6 +44,8 @@ class _Place:
         variables: places of a prompt template that have to be filled.
         most: tokens an answer may have.
         container: argument that names the project or space for IBM's client.
+        model_id: the foundation model, as people call it.
+        folder: where it lies on the studio's machine, if an admin added it; other machines do not know its name.
     """
 
     url: str
@@ -53,6 +56,8 @@ class _Place:
     variables: tuple[str, ...]
     most: int
     prompt_id: str | None
+    model_id: str
+    folder: str | None
 
     @property
     def values(self) -> dict[str, str]:
@@ -69,7 +74,9 @@ def of(unit: Unit, deployment_id: str, *, url: str, secure_url: str) -> list[Sni
     row = deployments.find(unit, deployment_id)
     place = _place(unit, row, url.rstrip("/"), secure_url.rstrip("/"))
     found = [_curl(place), _openai(place), _watsonx(place)]
-    return [*found, _command_line(place), _library(place)] if place.prompt_id else found
+    if place.prompt_id:
+        return [*found, _command_line(place), _library(place)]
+    return found if row.prompt_session_id else [*found, _bare_model(place)]
 
 
 def tls_url(url: str, port: int | None = None) -> str:
@@ -94,6 +101,8 @@ def _place(unit: Unit, row: Deployment, url: str, secure_url: str) -> _Place:
         variables=tuple(places(session.content)) if session else (),
         most=longest_answer(prompt),
         prompt_id=prompt.id if prompt else None,
+        model_id=row.model_id,
+        folder=added_folder(unit.rows, row.model_id),
     )
 
 
@@ -159,7 +168,12 @@ def _watsonx(place: _Place) -> Snippet:
 
 def _command_line(place: _Place) -> Snippet:
     """The tuned prompt itself, taken home: it answers without the studio."""
-    code = [_download(place), f"softprompt generate prompt {shlex.quote(SAMPLE)}"]
+    named = f" --base {shlex.quote(place.folder)}" if place.folder else ""
+    code = [
+        _download(place),
+        *whereabouts(place.model_id, place.folder),
+        f"softprompt generate prompt{named} {shlex.quote(SAMPLE)}",
+    ]
     note = f"Fetches the tuned prompt and answers with the foundation model of this machine. {SECRET}"
     return {
         "client": "softprompt",
@@ -171,14 +185,52 @@ def _command_line(place: _Place) -> Snippet:
 
 
 def _library(place: _Place) -> Snippet:
+    named = f", base={_quoted(place.folder)}" if place.folder else ""
     code = [
         "from softprompt import generate",
         "",
-        f'for answer in generate("prompt", [{_quoted(SAMPLE)}]):',
+        *whereabouts(place.model_id, place.folder),
+        f'for answer in generate("prompt", [{_quoted(SAMPLE)}]{named}):',
         "    print(answer.output)",
     ]
     note = f"The tuned prompt is fetched once and lies in the folder `prompt`; no server is asked. {SECRET}"
     return python("softprompt library", f"pip install softprompt\n{_download(place)}", code, note)
+
+
+def _bare_model(place: _Place) -> Snippet:
+    code = [
+        *BARE_IMPORTS,
+        "",
+        *bare_model(place.model_id, place.folder),
+        f"config = GenerateConfig(max_new_tokens={place.most})",
+        f"for answer in generate(answerer, [{_quoted(SAMPLE)}], config=config):",
+        "    print(answer.output)",
+    ]
+    return python("softprompt library", "pip install softprompt", code, BARE_NOTE)
+
+
+BARE_IMPORTS = (
+    "from softprompt import generate, load_model",
+    "from softprompt.data.template import Template",
+    "from softprompt.params import GenerateConfig",
+    "from softprompt.workbench.respond import Responder",
+)
+BARE_NOTE = "Answers on this machine, without the studio. The first run fetches a model of the catalogue."
+
+
+def bare_model(model_id: str, folder: str | None) -> list[str]:
+    """A foundation model that answers the text as it stands."""
+    return [
+        *whereabouts(model_id, folder),
+        f"model = load_model({_quoted(folder or model_id)})",
+        'answerer = Responder.prompted(model, template=Template("{{input}}"))',
+    ]
+
+
+def whereabouts(model_id: str, folder: str | None) -> list[str]:
+    """A comment for models that other machines do not know by name."""
+    name = " ".join(model_id.split())
+    return [f"# The folder of {name} on the studio's machine; elsewhere, name the one it has there."] if folder else []
 
 
 def _download(place: _Place) -> str:

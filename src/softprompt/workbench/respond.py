@@ -22,7 +22,7 @@ from softprompt.engine.loading import load_model
 from softprompt.engine.read_label import read_labels
 from softprompt.engine.score import confidence, label_scores
 from softprompt.engine.tokens import Encoder
-from softprompt.errors import ModelUnsupported, ParameterInvalid
+from softprompt.errors import ModelUnknown, ModelUnsupported, ParameterInvalid
 from softprompt.params import GenerateConfig
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def generate(
     model: str | Path | Backbone | Responder,
     texts: str | Sequence[str],
     *,
+    base: str | Path | None = None,
     config: GenerateConfig | None = None,
     instruction: str = "",
     shots: Sequence[Example] = (),
@@ -143,9 +144,10 @@ def generate(
 ) -> list[Answer]:
     """Answer texts with a model id, a tuned prompt's folder, a loaded model or a responder.
 
-    With a tuned prompt, instruction and examples are not sent: what it knows stands in its vectors.
+    With a tuned prompt, instruction and examples are not sent: what it knows stands in its vectors. `base` is the id or
+    folder of its foundation model, for one whose name the catalogue does not know.
     """
-    responder = open_responder(model, instruction=instruction, shots=shots, labels=labels)
+    responder = open_responder(model, base=base, instruction=instruction, shots=shots, labels=labels)
     asked = [texts] if isinstance(texts, str) else list(texts)
     with torch.inference_mode():
         return responder.answer(asked, config, way=way, on_text=on_text)
@@ -154,6 +156,7 @@ def generate(
 def open_responder(
     model: str | Path | Backbone | Responder,
     *,
+    base: str | Path | None = None,
     instruction: str = "",
     shots: Sequence[Example] = (),
     labels: Sequence[str] = (),
@@ -164,6 +167,18 @@ def open_responder(
         return model
     if isinstance(model, str | Path) and (is_tuned_prompt(model) or is_of_another_program(model)):
         tuned = TunedPrompt.load(model)
-        return Responder.of(load_model(tuned.base.model_id, device=device), tuned)
+        return Responder.of(_base_of(tuned, base, device), tuned)
     backbone = load_model(model, device=device) if isinstance(model, str | Path) else model
     return Responder.prompted(backbone, instruction=instruction, shots=shots, labels=labels)
+
+
+def _base_of(tuned: TunedPrompt, base: str | Path | None, device: str | torch.device) -> Backbone:
+    try:
+        return load_model(base or tuned.base.model_id, device=device)
+    except ModelUnknown as error:
+        if base:
+            raise
+        raise ModelUnknown(
+            f"The tuned prompt {tuned.name!r} was made for a model that is not of the catalogue: "
+            f"{tuned.base.model_id}. Name the folder in which that model lies: --base FOLDER, in Python base=FOLDER."
+        ) from error

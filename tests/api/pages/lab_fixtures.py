@@ -20,10 +20,10 @@ MODEL = f"model:{MODEL_ID}"
 _NUMBERS = count(1)
 
 
-def tuned(studio: LiveStudio, **columns: Any) -> tuple[str, str]:
+def tuned(studio: LiveStudio, model_id: str = MODEL_ID, **columns: Any) -> tuple[str, str]:
     """Values of a new tuned prompt and of its deployment."""
     name = f"router-{next(_NUMBERS)}"
-    deployment = studio.deploy_prompt(name, MODEL_ID, name, **columns)
+    deployment = studio.deploy_prompt(name, model_id, name, **columns)
     with studio.office.unit(SYSTEM, write=False) as unit:
         prompt = unit.rows.first(TunedPrompt, name=name)
         assert prompt is not None

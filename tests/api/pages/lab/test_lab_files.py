@@ -70,7 +70,18 @@ def test_our_library_has_the_same_prompt_and_parameters(post: Send, studio: Live
     compile(code, "library", "exec")
     for part in ("temperature=0.3", "top_k=0", "seed=5", "repetition_penalty=1.2", "stop=('three',)"):
         assert part in code
-    assert "load_model('HuggingFaceTB/SmolLM2-135M-Instruct')" in code
+    assert 'load_model("HuggingFaceTB/SmolLM2-135M-Instruct")' in code
+
+
+def test_our_library_names_the_folder_of_a_model_that_an_admin_added(
+    post: Send, studio: LiveStudio, tiny_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    studio.add_model("own/llama", tiny_folder())
+    sent = {"subject": "model:own/llama", "try_input": "it hums", "max_new_tokens": "3"}
+    pasted(studio, tmp_path, sys.executable, "-c", code_of(post("/lab/code", sent).text)["softprompt"])
+    prompt, _ = tuned(studio, model_id="own/llama")
+    code = code_of(post("/lab/code", {"subject": prompt, "try_input": "it hums"}).text)
+    assert f"generate(answerer, texts, config=config, base='{tiny_folder()}')" in code["softprompt"]
 
 
 def test_a_tuned_prompt_is_asked_by_what_can_ask_it(post: Send, studio: LiveStudio, tmp_path: Path) -> None:
