@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -69,6 +70,37 @@ def test_a_wrapper_is_taken_off_and_said(backbone: Backbone, examples: list[Exam
     found = evaluate(wrapped, model=backbone, methods=[spy])
     assert texts == [example.input for example in examples]
     assert "was taken off" in found.notes[0]
+
+
+def test_the_guard_knows_more_answers_than_the_rows_that_are_asked(backbone: Backbone, examples: list[Example]) -> None:
+    found = evaluate(examples, model=backbone, methods=["zero-shot"], guard=True, limit=1)
+    assert found.notes == ("the guard knows 3 answers, those of all 18 test rows, for no examples were given",)
+    assert found.methods[0].answers[0].confidence < 1, "one answer alone would be certain"
+
+
+def test_the_guard_takes_examples_before_tuned_prompts_before_test_rows(
+    backbone: Backbone, examples: list[Example], tmp_path: Path
+) -> None:
+    config = TuneConfig(place="prefix", virtual_tokens=3, epochs=1, readout="off")
+    tune(examples, model=backbone, config=config, out=tmp_path / "sorted")
+    few = [example for example in examples if example.output != "Marketing"]
+
+    def note(**given: Any) -> str:
+        return evaluate(few, model=backbone, guard=True, limit=2, **given).notes[-1]
+
+    assert note(methods=["zero-shot"]).startswith("the guard knows 2 answers, those of all 12 test rows")
+    methods = ["zero-shot", tmp_path / "sorted"]
+    assert note(methods=methods).startswith("the guard knows 3 answers, those of the tuned prompt sorted")
+    assert note(methods=methods, examples=few).startswith("the guard knows 2 answers, those of the labelled examples")
+
+
+def test_the_guard_says_that_it_holds_no_free_text(backbone: Backbone) -> None:
+    titles = [Example(f"text number {i}", f"a title of its own for {i}") for i in range(12)]
+    found = evaluate(titles, model=backbone, methods=["zero-shot"], guard=True, limit=1, max_new_tokens=1)
+    assert found.notes == (
+        "the wrapper around all inputs of the rows was taken off",
+        "the guard does nothing: the answers of this task (generation) are free text",
+    )
 
 
 def test_refusals(backbone: Backbone, examples: list[Example]) -> None:

@@ -37,7 +37,13 @@ def command(
         Path | None,
         typer.Option("--examples", metavar="FILE", help="Labelled rows: the baseline learns them, K-shot shows them."),
     ] = None,
-    guard: Annotated[bool, typer.Option("--guard", help="Generated text can only say known answers.")] = False,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard",
+            help="Generated text can only say known answers: of --examples, else of a tuned prompt, else of TEST.",
+        ),
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Use the first N rows.")] = None,
     pattern: Annotated[
         str | None, typer.Option("--pattern", metavar="REGEX", help="House style: the share that keeps it is told.")

@@ -122,7 +122,8 @@ def evaluate(
         instruction: for zero- and k-shot.
         examples: labelled rows for the baseline, and for shots if `shots` is not given.
         shots: the solved examples of k-shot, in order.
-        guard: let generated text only say known answers.
+        guard: let generated text only say known answers: those of `examples`, else of a tuned prompt among the
+            methods, else of all test rows.
         limit: use the first rows only.
         pattern: regular expression of the house style; the share of answers that keep it is measured.
         max_new_tokens: of generated text; by default what the longest right answer needs and a few more.
@@ -132,20 +133,21 @@ def evaluate(
     """
     whole, notes = _rows(test)
     rows = whole[:limit]
+    methods = [TunedPrompt.load(m) if isinstance(m, str | Path) and is_tuned_prompt(m) else m for m in methods]
     task = _task(methods, whole)
     known = _rows(examples)[0] if examples is not None else []
     solved = list(shots) if shots is not None else known
     backbone = load_model(model, device=device) if isinstance(model, str | Path) else model
-    labels = sorted({row.output for row in (known or rows)}) if task in LABEL_TASKS else []
+    labels, said = _guard(task, known, methods, whole) if guard else ([], [])
     longest = max(len(backbone.tokenizer(row.output)["input_ids"]) for row in rows)
     config = GenerateConfig(max_new_tokens=max_new_tokens or longest + 4)
-    shared = _Shared(backbone, instruction, known, solved, labels if guard else [], config, task)
+    shared = _Shared(backbone, instruction, known, solved, labels, config, task)
     results = []
     for number, method in enumerate([m for wanted in methods for m in shared.methods(wanted)]):
         if keep is None or keep.of(number, method.name) < len(rows):
             on_method(method.name)
         results.append(measure(method, rows, task, pattern, keep, number))
-    return Evaluation(task, tuple(rows), tuple(results), tuple(notes))
+    return Evaluation(task, tuple(rows), tuple(results), (*notes, *said))
 
 
 def measure(
@@ -247,10 +249,11 @@ def tuned_methods(
 def _rows(source: str | Path | Sequence[Example]) -> tuple[list[Example], list[str]]:
     """Rows without their shared wrapper, and a sentence if there was one."""
     examples = read_examples(source) if isinstance(source, str | Path) else list(source)
+    name = str(source) if isinstance(source, str | Path) else "the rows"
     if not examples:
-        raise DatasetInvalid(f"{source}: no rows to evaluate.")
+        raise DatasetInvalid(f"{name}: no rows to evaluate.")
     bare, wrapper = strip_examples(examples)
-    notes = [f"the wrapper around all inputs of {source} was taken off"] if wrapper else []
+    notes = [f"the wrapper around all inputs of {name} was taken off"] if wrapper else []
     return bare, notes
 
 
@@ -258,6 +261,27 @@ def _task(methods: Sequence[str | Path | TunedPrompt | Method], rows: Sequence[E
     """What a tuned prompt was made for; else what the rows look like, all of them: a few look like free text."""
     made_for = next((method.task for method in methods if isinstance(method, TunedPrompt)), None)
     return made_for or detect_task(rows)  # type: ignore[return-value]
+
+
+def _guard(
+    task: Task,
+    known: Sequence[Example],
+    methods: Sequence[str | Path | TunedPrompt | Method],
+    rows: Sequence[Example],
+) -> tuple[list[str], list[str]]:
+    """The answers that generated text is held to, and where they come from."""
+    if task not in LABEL_TASKS:
+        return [], [f"the guard does nothing: the answers of this task ({task}) are free text"]
+    tuned = next((m for m in methods if isinstance(m, TunedPrompt) and m.labels), None)
+    if known:
+        labels, source = sorted({row.output for row in known}), "the labelled examples"
+    elif tuned is not None:
+        labels, source = list(tuned.labels), f"the tuned prompt {tuned.name}"
+    else:
+        labels, source = sorted({row.output for row in rows}), f"all {len(rows)} test rows, for no examples were given"
+    if any(isinstance(m, TunedPrompt) and m.labels for m in methods):
+        source += "; a tuned prompt is held to its own"
+    return labels, [f"the guard knows {len(labels)} answers, those of {source}"]
 
 
 def _unstopped(answers: Sequence[Answer]) -> list[Answer]:
