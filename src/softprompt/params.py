@@ -109,17 +109,21 @@ class GenerateConfig:
 
 
 def check_fields(config: Any) -> None:
-    """Compare every field with its choices and range; one error names all that do not fit."""
+    """Compare every field with its type, choices and range; one error names all that do not fit."""
     problems = []
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
         low, high = item.metadata.get("low"), item.metadata.get("high")
-        kind = str(item.type)
-        choices = get_args(_LITERALS.get(kind.removesuffix(" | None")))
-        left_open = value is None and kind.endswith(" | None")
-        if choices and value not in choices and not left_open:
+        kind = str(item.type).removesuffix(" | None")
+        if value is None and kind != item.type:
+            continue
+        choices = get_args(_LITERALS.get(kind))
+        if choices and value not in choices:
             problems.append(f"{item.name}: {value!r} is not one of {', '.join(choices)}")
-        if value is None or (low is None and high is None):
+        if kind in _KINDS and not _is(value, kind):
+            problems.append(f"{item.name}: {value!r} is not {_KINDS[kind][1]}")
+            continue
+        if low is None and high is None:
             continue
         below, above = low is not None and not value >= low, high is not None and not value <= high
         if below or above:  # "not >=" also catches NaN
@@ -129,6 +133,19 @@ def check_fields(config: Any) -> None:
         raise ParameterInvalid("; ".join(problems) + ".")
 
 
+def _is(value: object, kind: str) -> bool:
+    """Whether a value is of the kind. Whole numbers are numbers; true and false are none, though Python counts them."""
+    if isinstance(value, bool):
+        return kind == "bool"
+    if kind == "tuple[str, ...]":
+        return isinstance(value, tuple | list) and all(isinstance(part, str) for part in value)
+    return isinstance(value, _KINDS[kind][0])
+
+
+_KINDS: dict[str, tuple[Any, str]] = {
+    "int": (int, "a whole number"), "float": ((int, float), "a number"), "bool": (bool, "true or false"),
+    "str": (str, "a text"), "tuple[str, ...]": (tuple, "a list of texts"),
+}  # fmt: skip
 _LITERALS: dict[str, Any] = {
     "Task": Task, "Method": Method, "Place": Place, "Readout": Readout,
     "Init": Init, "Optimizer": Optimizer, "Precision": Precision, "Decoding": Decoding,
