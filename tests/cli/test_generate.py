@@ -15,6 +15,7 @@ import pytest
 Call = Callable[..., SimpleNamespace]
 FIELDS = {
     "input", "output", "input_tokens", "virtual_tokens", "generated_tokens", "stop_reason", "confidence", "cut",
+    "seed",
 }  # fmt: skip
 
 
@@ -139,8 +140,28 @@ def test_draws_repeat_with_a_seed_and_say_when_they_are_idle(call: Call, tiny_fo
     }
     assert outputs[1][0] == outputs[1][1]
     assert outputs[1][0] != outputs[2][0]
+    (first,) = results(call("generate", tiny_folder(), "x", *drawn, "--json"))
+    (again,) = results(call("generate", tiny_folder(), "x", *drawn, "--seed", first["seed"], "--json"))
+    assert again == first
     done = call("generate", tiny_folder(), "x", "--temperature", 1.5, "--seed", 3, "--max-new-tokens", 1)
     assert "--temperature, --seed: no effect on greedy decoding; add --decoding sample." in done.err
+
+
+def test_options_that_do_nothing_for_a_way_are_named(call: Call, tuned: Path) -> None:
+    done = call("generate", tuned, "lamp", "--stop", "x", "--pattern", "a+", "--decoding", "sample", "--json")
+    assert (
+        done.err == "--decoding, --stop, --pattern: no effect on --as readout, which decodes nothing; add --as text.\n"
+    )
+    assert json.loads(done.out)["results"][0]["seed"] is None
+    assert (
+        "--max-new-tokens: no effect on --as score"
+        in call("generate", tuned, "lamp", "--as", "score", "--max-new-tokens", 3).err
+    )
+    assert (
+        "--max-new-tokens: no effect on the guard"
+        in call("generate", tuned, "lamp", "--guard", "--max-new-tokens", 3).err
+    )
+    assert "no effect" not in call("generate", tuned, "lamp", "--truncate", 32).err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from softprompt import generate, tune
 from softprompt.data.records import Example
 from softprompt.errors import ModelUnknown, ParameterInvalid
 from softprompt.params import GenerateConfig, TuneConfig
-from softprompt.workbench.respond import Responder, open_responder
+from softprompt.workbench.respond import Responder, Way, open_responder
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
@@ -37,6 +37,26 @@ def test_ways_agree_on_what_they_may_say(responder: Responder, examples: list[Ex
         assert all(0 < answer.confidence <= 1 for answer in answers)
     assert generate(responder, texts) == generate(responder, texts, way="readout")
     assert generate(responder, texts[0], way="score")[0].generated_tokens == 0
+
+
+@pytest.mark.parametrize("way", ["text", "guard", "score", "readout"])
+def test_every_way_cuts_inputs_where_it_is_told(responder: Responder, way: Way) -> None:
+    long, short = "the lamp broke on the way to us, again", "desk"
+    cut, whole = generate(responder, [long, short], way=way, config=GenerateConfig(truncate_input_tokens=32))
+    assert (cut.cut, cut.input_tokens) == (True, 32)
+    assert (whole.cut, whole.output) == (False, generate(responder, short, way=way)[0].output)
+    assert not generate(responder, long, way=way)[0].cut
+
+
+def test_what_stands_around_a_readout_is_computed_once(responder: Responder, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    prefix = type(responder.backbone).prefix
+    monkeypatch.setattr(
+        type(responder.backbone), "prefix", lambda self, *a, **k: made.append(a) or prefix(self, *a, **k)
+    )
+    fresh = replace(responder)
+    assert fresh.answer(["lamp broke"]) == fresh.answer(["lamp broke"])
+    assert len(made) == 1
 
 
 def test_a_folder_opens_with_its_own_model(

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 DRAWS = ("temperature", "top_p", "top_k", "seed")
 """Parameters that greedy decoding does not read."""
+DECODES = (
+    "decoding", *DRAWS, "repetition_penalty", "stop", "min_new_tokens", "max_new_tokens", "pattern",
+)  # fmt: skip
+"""Parameters that only decoding reads: a label that is read or scored comes without it."""
+HELD = ("max_new_tokens", "pattern")
+"""Parameters that the guard goes before."""
 
 
 @options_of(GenerateConfig, unset="another one each time", names={"truncate_input_tokens": "truncate"})
@@ -70,12 +76,10 @@ def command(
     """Ask a foundation model or a tuned prompt."""
     config = GenerateConfig(**chosen(given))
     wanted = _way(way, guard)
-    idle = [f"--{name.replace('_', '-')}" for name in DRAWS if given.get(name) is not None]
-    if idle and config.decoding == "greedy":
-        typer.echo(f"{', '.join(idle)}: no effect on greedy decoding; add --decoding sample.", err=True)
     asked = _texts(texts or [], file)
     words = _Words(instruction, _shots(examples, shots), _labels(labels))
     responder = _open(model, base, device, words)
+    _tell_idle(given, config, responder.taken(wanted))
     if as_json:
         print_json({"results": [_record(answer) for answer in _ask(responder, asked, config, wanted)]})
     elif len(asked) == 1:
@@ -118,8 +122,24 @@ def _ask(responder: Responder, texts: Sequence[str], config: GenerateConfig, way
 
 
 def _record(answer: Answer) -> dict[str, Any]:
-    names = ("input", "output", "input_tokens", "virtual_tokens", "generated_tokens", "stop_reason", "confidence")
-    return {**{name: getattr(answer, name) for name in names}, "cut": answer.cut}
+    names = (
+        "input", "output", "input_tokens", "virtual_tokens", "generated_tokens", "stop_reason", "confidence", "cut",
+        "seed",
+    )  # fmt: skip
+    return {name: getattr(answer, name) for name in names}
+
+
+def _tell_idle(given: dict[str, Any], config: GenerateConfig, way: Way) -> None:
+    """Options that do nothing here, in one line beside the answers."""
+    names, reason = {
+        "text": (DRAWS, "greedy decoding; add --decoding sample"),
+        "guard": (HELD, "the guard, which only lets known answers through"),
+    }.get(way, (DECODES, f"--as {way}, which decodes nothing; add --as text"))
+    if way == "text" and config.decoding == "sample":
+        return
+    idle = [f"--{name.replace('_', '-')}" for name in names if given.get(name) not in (None, [])]
+    if idle:
+        typer.echo(f"{', '.join(idle)}: no effect on {reason}.", err=True)
 
 
 def _tell_one(responder: Responder, text: str, config: GenerateConfig, way: Way) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from softprompt.engine.attention import PrefixCache
 from softprompt.engine.packing import Packed, Row, pack
 from softprompt.engine.readout import LabelReadout, features
-from softprompt.engine.requests import Answer
+from softprompt.engine.requests import Answer, shortened
 from softprompt.engine.tokens import Encoder
 
 if TYPE_CHECKING:
@@ -54,18 +54,18 @@ def ready_readout(backbone: CausalBackbone, readout: LabelReadout, max_input_tok
 
 @torch.inference_mode()
 def read_labels(
-    backbone: CausalBackbone, readout: LabelReadout, texts: Sequence[str], max_input_tokens: int = 0
+    backbone: CausalBackbone, ready: ReadyReadout, texts: Sequence[str], truncate_input_tokens: int = 0
 ) -> list[Answer]:
     """The likeliest label of each text with its probability.
 
     Args:
         backbone: the frozen model that the readout was fitted on.
-        readout: the map, its template and vectors.
+        ready: the readout with its keys and values.
         texts: bare inputs.
-        max_input_tokens: where inputs are cut; 0: nowhere.
+        truncate_input_tokens: where inputs are cut earlier than the readout's own encoder does; 0: nowhere.
     """
-    ready = ready_readout(backbone, readout, max_input_tokens)
-    return read_rows(backbone, [(ready, text, ready.encoder.row(text)) for text in texts])
+    encoder = shortened(ready.encoder, truncate_input_tokens)
+    return read_rows(backbone, [(ready, text, encoder.row(text)) for text in texts])
 
 
 @torch.inference_mode()

@@ -141,11 +141,14 @@ def encode(request: Request) -> Row:
     """The request's prompt behind the shared head."""
     if request.ids is not None:
         return Row(request.ids, input_end=len(request.ids))
-    limit = request.config.truncate_input_tokens
-    encoder = request.ready.encoder
+    return shortened(request.ready.encoder, request.config.truncate_input_tokens).row(request.text)
+
+
+def shortened(encoder: Encoder, limit: int) -> Encoder:
+    """The encoder, cutting inputs at `limit` tokens (0: none) unless it cuts them earlier itself."""
     if limit and (not encoder.max_input_tokens or limit < encoder.max_input_tokens):
-        encoder = replace(encoder, max_input_tokens=limit)
-    return encoder.row(request.text)
+        return replace(encoder, max_input_tokens=limit)
+    return encoder
 
 
 def limit(backbone: Backbone, request: Request, row: Row) -> tuple[int, str]:

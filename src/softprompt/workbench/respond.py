@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,8 +20,9 @@ from softprompt.engine.artifact import TunedPrompt, is_of_another_program, is_tu
 from softprompt.engine.generate import Answer, OnText, Ready, Request, make_ready
 from softprompt.engine.generate import generate as decode
 from softprompt.engine.loading import load_model
-from softprompt.engine.read_label import read_labels
-from softprompt.engine.score import confidence, label_scores
+from softprompt.engine.read_label import ReadyReadout, read_labels, ready_readout
+from softprompt.engine.requests import shortened
+from softprompt.engine.score import confidence, score_rows
 from softprompt.engine.tokens import Encoder
 from softprompt.errors import ModelUnknown, ModelUnsupported, ParameterInvalid
 from softprompt.params import GenerateConfig
@@ -87,46 +89,58 @@ class Responder:
 
         Args:
             texts: inputs, bare: the template is put around them here.
-            config: decoding parameters of the text path.
+            config: decoding parameters of the text path; where inputs are cut counts for every way.
             way: generated text, text that can only be a known answer, the best scored answer, or the label readout.
             on_text: told each new piece of generated text.
         """
-        readout = self.tuned.readout if self.tuned else None
-        if way == "auto":
-            way = "readout" if readout is not None else "text"
+        config, way = config or GenerateConfig(), self.taken(way)
         if way == "readout":
-            if readout is None:
-                raise ParameterInvalid(f"{self.name or 'This prompt'} has no label readout. Ask for text or guard.")
-            if self.backbone.kind != "causal":
-                raise ModelUnsupported("Label readouts need a decoder-only model.")
-            return read_labels(self.backbone, readout, texts, self.ready.encoder.max_input_tokens)
+            read = self._readout
+            assert self.backbone.kind == "causal", "a readout is made ready on no other"
+            return read_labels(self.backbone, read, texts, config.truncate_input_tokens)
         if way in ("guard", "score") and not self.labels:
             raise ParameterInvalid(f"{way}: {self.name or 'this prompt'} knows no set of answers.")
         if way == "score":
-            return self._scored(texts)
+            return self._scored(texts, config.truncate_input_tokens)
         ready = self._guarded if way == "guard" else self.ready
-        return decode(self.backbone, [Request(t, ready, config or GenerateConfig()) for t in texts], on_text)
+        return decode(self.backbone, [Request(t, ready, config) for t in texts], on_text)
 
-    @property
+    def taken(self, way: Way) -> Way:
+        """The way that is gone when this one is asked for."""
+        if way == "auto":
+            return "readout" if self.tuned is not None and self.tuned.readout is not None else "text"
+        return way
+
+    @cached_property
+    def _readout(self) -> ReadyReadout:
+        if self.tuned is None or self.tuned.readout is None:
+            raise ParameterInvalid(f"{self.name or 'This prompt'} has no label readout. Ask for text or guard.")
+        if self.backbone.kind != "causal":
+            raise ModelUnsupported("Label readouts need a decoder-only model.")
+        return ready_readout(self.backbone, self.tuned.readout, self.ready.encoder.max_input_tokens)
+
+    @cached_property
     def _guarded(self) -> Ready:
         return make_ready(self.backbone, self.ready.encoder, self.ready.prompt, self.labels, self.ready.prefix)
 
-    def _scored(self, texts: Sequence[str]) -> list[Answer]:
+    def _scored(self, texts: Sequence[str], truncate_input_tokens: int) -> list[Answer]:
         """The known answer with the best (calibrated) score; nothing is decoded."""
-        scores = label_scores(self.backbone, self.ready, texts, self.labels)
+        encoder = shortened(self.ready.encoder, truncate_input_tokens)
+        rows = encoder.rows(texts)
+        scores = score_rows(self.backbone, self.ready, rows, self.labels)
         sure, best = confidence(scores, self.tuned.calibration if self.tuned else None).max(dim=1)
-        encoder = self.ready.encoder
         return [
             Answer(
                 input=text,
                 output=self.labels[int(label)],
-                input_tokens=len(encoder.head) + len(encoder.row(text).prompt),
+                input_tokens=len(encoder.head) + len(row.prompt),
                 virtual_tokens=self.ready.prompt.virtual_tokens,
                 generated_tokens=0,
                 stop_reason="label",
                 confidence=float(p),
+                cut=row.cut,
             )
-            for text, p, label in zip(texts, sure, best, strict=True)
+            for text, row, p, label in zip(texts, rows, sure, best, strict=True)
         ]
 
 
