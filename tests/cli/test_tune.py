@@ -171,7 +171,7 @@ def test_a_terminal_shows_loss_and_time_to_go() -> None:
             shown(events.StepDone(update, 0, 3.5 / update, 0.01, 100.0, 65.0))
         shown(events.EpochDone(0, 2.0, None, None, False, 1.0))
         shown(events.Finished("all epochs done", 2))
-        shown(events.EpochDone(0, 0.8, None, 0.5, True, 1.0))
+        shown(events.ReadoutEpochDone(0, 0.8, 0.5, True, 1.0))
     told = screen.getvalue()
     for words in ("A choice.", "2/4", "loss 1.750", "Pass 1 through the readout: loss 0.8000, 0.500 exact"):
         assert words in told

@@ -28,7 +28,6 @@ class TuneProgress:
         self._bar = progress_bar(console) if console.is_terminal else None
         self._task = None if self._bar is None else self._bar.add_task(indent + title, total=None, loss="", eta="")
         self._seen = 0
-        self._finished = False
         self.update = self.updates = 0
         self.saved: int | None = None
         self.first: float | None = None
@@ -55,10 +54,12 @@ class TuneProgress:
                 self._step(event)
             case events.EpochDone():
                 self._epoch(event)
+            case events.ReadoutEpochDone():
+                metric = "" if event.metric is None else f", {event.metric:.3f} exact on held-out rows"
+                self._say(f"Pass {event.epoch + 1} through the readout: loss {event.loss:.4f}{metric}.")
             case events.Saved(update):
                 self.saved = update
             case events.Finished(reason, update):
-                self._finished = True
                 if self._bar is not None and self._task is not None:
                     self._bar.update(self._task, eta="last touches")
                 if reason != "all epochs done":
@@ -87,10 +88,6 @@ class TuneProgress:
             self._say(f"About {duration(event.eta_seconds)} to go, measured over the first {PROBE} updates.")
 
     def _epoch(self, event: events.EpochDone) -> None:
-        if self._finished:  # the vectors of the label readout are trained after those of the text
-            metric = "" if event.metric is None else f", {event.metric:.3f} exact on held-out rows"
-            self._say(f"Pass {event.epoch + 1} through the readout: loss {event.loss:.4f}{metric}.")
-            return
         if self._bar is not None:
             return
         parts = [f"epoch {event.epoch + 1:>2}", f"update {self.update:>4}/{self.updates}", f"loss {event.loss:.4f}"]

@@ -201,6 +201,8 @@ def _told(kind: str, data: dict[str, Any]) -> str:
         if data.get("metric") is not None:
             parts.append(f"metric {data['metric']:.3f}")
         return ", ".join(parts)
+    if kind == "ReadoutEpochDone":
+        return f"pass {data.get('epoch', 0) + 1} through the readout, loss {data.get('loss', 0):.4f}"
     return f"Finished: {data.get('reason', '')}" if kind == "Finished" else ""
 
 

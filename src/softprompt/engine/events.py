@@ -61,6 +61,25 @@ class EpochDone:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadoutEpochDone:
+    """Every row was seen once more by vectors that are trained through the label readout, behind the text path.
+
+    Attributes:
+        epoch: from 0, counted apart from those of the text path.
+        loss: mean over the rows, each with its answer's weight.
+        metric: share of right answers on held-out rows, None without any.
+        best: whether these are the best vectors so far.
+        seconds: since the first of these passes began.
+    """
+
+    epoch: int
+    loss: float
+    metric: float | None
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """A checkpoint is on disk."""
 
@@ -76,7 +95,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """No update follows."""
+    """No update of the text path follows."""
 
     reason: str
     update: int
@@ -89,7 +108,7 @@ class Note:
     text: str
 
 
-Event = Started | StepDone | EpochDone | Saved | Kept | Finished | Note
+Event = Started | StepDone | EpochDone | ReadoutEpochDone | Saved | Kept | Finished | Note
 Listener = Callable[[Event], None]
 
 

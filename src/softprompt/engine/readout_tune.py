@@ -8,7 +8,8 @@ result of each epoch is judged on held-out rows, and the start is kept if nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The readout after training, and held-out accuracy at the start and after each epoch (empty without rows)."""
+    """The readout after training, and held-out accuracy at the start and after each epoch (empty without rows).
+
+    `stopped` says that it was asked to stop: the epoch that ran then is not part of the readout.
+    """
 
     readout: LabelReadout
     held_out: tuple[float, ...]
+    stopped: bool = False
 
 
 def train(
@@ -58,6 +63,7 @@ def train(
     held: Sequence[Example],
     plan: Plan,
     listener: events.Listener = events.ignore,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Moved:
     """Move `start` and the map of `readout` together.
 
@@ -69,7 +75,9 @@ def train(
         held: rows that decide which epoch is kept; without any the last is.
         plan: lengths and rates.
         listener: told of every epoch.
+        should_stop: asked after every update.
     """
+    began = time.monotonic()
     encoder = Encoder(backbone.tokenizer, readout.template, plan.max_input_tokens)
     rows = encoder.rows([e.input for e in examples])
     answers = torch.tensor([readout.labels.index(e.output) for e in examples])
@@ -93,18 +101,25 @@ def train(
             numbers = order[first : first + plan.batch_size]
             for group in optimizer.param_groups:
                 group["lr"] = group["top"] * rate_at(done, total, 0.1, True)
-            loss_sum += _update(backbone, encoder, readout, prompt, weight, bias, rows, answers, weights, numbers)
+            loss = _update(backbone, encoder, readout, prompt, weight, bias, rows, answers, weights, numbers)
+            if not math.isfinite(loss):
+                raise LossNotFinite(
+                    f"The loss through the readout became {loss} at update {done + 1} of {total} (pass {epoch + 1}), "
+                    f"with learning rates up to {plan.prompt_rate:g}. Leave these passes out (readout_epochs 0): the "
+                    "readout is fitted without them."
+                )
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            done += 1
+            loss_sum, done = loss_sum + loss, done + 1
+            if should_stop():
+                return Moved(best, tuple(scores), stopped=True)
         moved = replace(readout, prompt=prompt.detached(), weight=weight.detach().clone(), bias=bias.detach().clone())
         if held:
             scores.append(_accuracy(backbone, moved, encoder, held))
         if not held or scores[-1] > max(scores[:-1]):
             best = moved
-        listener(
-            events.EpochDone(epoch, loss_sum / len(rows), None, scores[-1] if scores else None, best is moved, 0.0)
-        )
+        metric, seconds = scores[-1] if scores else None, time.monotonic() - began
+        listener(events.ReadoutEpochDone(epoch, loss_sum / len(rows), metric, best is moved, seconds))
     return Moved(best, tuple(scores))
 
 
@@ -128,12 +143,9 @@ def _update(
     taken = _features(backbone, readout, leaf, prompt, [rows[i] for i in numbers])
     scores = ((taken - readout.center) * readout.scale) @ weight.T + bias
     loss = F.cross_entropy(scores, answers[numbers], weight=weights, reduction="sum") / len(numbers)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise LossNotFinite
     loss.backward()  # type: ignore[no-untyped-call]
     pull_back(shared, leaf)
-    return value * len(numbers)
+    return float(loss.detach()) * len(numbers)
 
 
 def _features(

@@ -20,7 +20,7 @@ MOST_POINTS = 3000
 SMOOTH = 9
 """Updates whose mean is the smoothed curve: one update's loss says little."""
 _PAGE = 2000
-TOLD = ("state", "Note", "Started", "EpochDone", "Finished", "Method")
+TOLD = ("state", "Note", "Started", "EpochDone", "ReadoutEpochDone", "Finished", "Method")
 """Kinds of events that are sentences of the log; the others only move the curve."""
 
 

@@ -25,6 +25,9 @@ def in_words(kind: str, data: Mapping[str, Any]) -> str:
         metric = f", {data['metric']:.0%} right" if data.get("metric") is not None else ""
         best = " Best so far." if data.get("best") else ""
         return f"Epoch {data.get('epoch', 0) + 1}: loss {data.get('loss') or 0:.3f}{held}{metric}.{best}"
+    if kind == "ReadoutEpochDone":
+        metric = f", {data['metric']:.0%} right" if data.get("metric") is not None else ""
+        return f"Pass {data.get('epoch', 0) + 1} through the readout: loss {data.get('loss') or 0:.3f}{metric}."
     if kind == "Finished":
         reason = str(data.get("reason", ""))
         return f"Tuning ended: {REASONS.get(reason, reason)}."

@@ -130,6 +130,8 @@ def _words(kind: str, data: dict[str, Any]) -> str | None:
     if kind == EPOCH:
         held = data.get("validation_loss")
         return f"epoch {data['epoch']}: loss {data['loss']:.5f}" + (f", validation loss {held:.5f}" if held else "")
+    if kind == "ReadoutEpochDone":
+        return f"pass {data['epoch']} through the readout: loss {data['loss']:.5f}"
     if kind == "state":
         problem = data.get("problem") or {}
         return f"{state(data['state'])}" + (f": {problem.get('message')}" if problem else "")

@@ -126,6 +126,9 @@ const WORDS = {
     (data.validation_loss == null ? "" : `, validation ${data.validation_loss.toFixed(3)}`) +
     (data.metric == null ? "" : `, ${percent(data.metric)} right`) +
     `.${data.best ? " Best so far." : ""}`,
+  ReadoutEpochDone: (data) =>
+    `Pass ${data.epoch + 1} through the readout: loss ${data.loss.toFixed(3)}` +
+    (data.metric == null ? "." : `, ${percent(data.metric)} right.`),
   Finished: (data) => `Tuning ended: ${REASONS[data.reason] ?? data.reason}.`,
   Method: (data) => `Asking: ${data.name}.`,
 };
@@ -149,7 +152,7 @@ function tell(at, words) {
 // --- the connection ---------------------------------------------------------------------------------------------------
 function follow() {
   const source = new EventSource(`/api/${kind}/${run}/events?after=${last}`);
-  for (const word of ["state", "Note", "Started", "StepDone", "EpochDone", "Finished", "Method"])
+  for (const word of ["state", "Note", "Started", "StepDone", "EpochDone", "ReadoutEpochDone", "Finished", "Method"])
     source.addEventListener(word, (message) => {
       const id = Number(message.lastEventId);
       if (id <= last) return;
