@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from softprompt import TunedPrompt, generate, load_model, tune
 from softprompt.data.records import Example
 from softprompt.data.wrapper import Wrapper
 from softprompt.engine import events, readout_fit, readout_tune
-from softprompt.errors import CheckpointInvalid, DatasetInvalid, ModelUnsupported, ParameterInvalid
+from softprompt.errors import CheckpointInvalid, DatasetInvalid, LossNotFinite, ModelUnsupported, ParameterInvalid
 from softprompt.params import GenerateConfig, Readout, TuneConfig
 from softprompt.workbench.respond import Responder
-from softprompt.workbench.tune_rows import content_hash
+from softprompt.workbench.tune_records import metrics_record
+from softprompt.workbench.tune_rows import TuneRows, content_hash
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone, CausalBackbone
@@ -168,9 +170,11 @@ def test_vectors_of_a_readout_start_from_words_and_those_of_the_text_from_solved
     lengths: list[int] = []
     train = readout_tune.train
 
-    def watched(model: CausalBackbone, readout: LabelReadout, start: SoftPrompt, *rest: Any) -> readout_tune.Moved:
+    def watched(
+        model: CausalBackbone, readout: LabelReadout, start: SoftPrompt, *rest: Any, **named: Any
+    ) -> readout_tune.Moved:
         lengths.append(start.prefix_length)
-        return train(model, readout, start, *rest)
+        return train(model, readout, start, *rest, **named)
 
     monkeypatch.setattr(readout_tune, "train", watched)
     run = tune(examples, model=backbone, config=TuneConfig(epochs=1, readout_epochs=1))
@@ -214,3 +218,84 @@ def test_a_finished_readout_is_not_fitted_again(backbone: Backbone, examples: li
     for name in ("prompt.safetensors", "readout.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert not (tmp_path / "a.run").exists()
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("readout_epochs", [0, 1])
+def test_too_few_rows_for_a_readout_are_said(
+    count: int, readout_epochs: int, backbone: Backbone, tmp_path: Path
+) -> None:
+    rows = [Example(f"the {'lamp' if i % 2 else 'box'} came late {'again ' * i}", "late") for i in range(count)]
+    config = dataclasses.replace(SMALL, task="classification", readout_epochs=readout_epochs)
+    run = tune(rows, model=backbone, config=config, out=tmp_path / "few")
+    assert f"no label readout: 5-fold cross-validation needs at least 5 rows, {count} are there" in run.notes
+    assert TunedPrompt.load(tmp_path / "few").readout is None
+    with pytest.raises(DatasetInvalid, match=f'readout "only": .* {count} are there. Give more rows'):
+        tune(rows, model=backbone, config=dataclasses.replace(config, readout="only"))
+
+
+def test_rows_that_a_split_leaves_too_few_of_train_no_vectors_through_the_readout(
+    backbone: Backbone, examples: list[Example]
+) -> None:
+    config = dataclasses.replace(SMALL, readout="only", readout_epochs=1, task="classification")
+    run = tune(examples[:6], model=backbone, config=config, validation=0.5)
+    assert run.notes[-1].startswith("no vectors trained through the readout: 5-fold cross-validation needs")
+    assert run.tuned.readout is not None
+    alone = [Example(f"thing {i}", f"answer {i}") for i in range(6)]
+    run = tune(alone, model=backbone, config=dataclasses.replace(SMALL, task="classification"))
+    assert any("each of the 6 rows has an answer of its own" in note for note in run.notes)
+
+
+def test_no_rows_are_refused_before_a_model_is_looked_for(examples: list[Example]) -> None:
+    with pytest.raises(DatasetInvalid, match="There are no training rows"):
+        tune([], model="no/such/model")
+    for share in (1, True, 0):
+        with pytest.raises(ParameterInvalid, match=f"validation: {share} is no share between 0 and 1"):
+            tune(examples, model="no/such/model", validation=share)
+
+
+def test_a_number_that_is_none_is_not_written(examples: list[Example]) -> None:
+    history = [{"epoch": 0, "loss": 1.5, "validation_loss": float("nan"), "metric": None}]
+    record = metrics_record(TuneRows(train=examples), history, None)
+    assert record == {"epochs": [{"epoch": 0, "loss": 1.5, "validation_loss": None, "metric": None}]}
+
+
+def test_what_was_cut_and_held_out_is_said(backbone: Backbone, examples: list[Example]) -> None:
+    config = dataclasses.replace(SMALL, max_input_tokens=32, max_output_tokens=8, patience=2)
+    long = [dataclasses.replace(example, input=" ".join([example.input] * 4)) for example in examples]
+    off = tune(long, model=backbone, config=dataclasses.replace(config, readout="off"), validation=0.25).notes
+    held = next(note for note in off if "held out" in note)
+    assert re.fullmatch(r"\d rows are held out for validation, 1\d are for training", held)
+    assert any(re.match(r"\d+ of 1\d answers are longer than 8 tokens, .*; --max-output-tokens", note) for note in off)
+    only = tune(long, model=backbone, config=dataclasses.replace(config, readout="only")).notes
+    assert "patience 2 does nothing: no rows are held out for validation" in only
+    assert "18 of 18 inputs are longer than 32 tokens and were cut" in only
+    assert not any("answers are longer" in note for note in only), "a readout writes none"
+
+
+def test_passes_through_the_readout_are_told_apart_and_stop_when_asked(
+    backbone: Backbone, examples: list[Example]
+) -> None:
+    told: list[events.Event] = []
+    config = dataclasses.replace(SMALL, readout_epochs=2)
+    tune(examples, model=backbone, config=config, listener=told.append)
+    assert [event.epoch for event in told if isinstance(event, events.EpochDone)] == [0]
+    passes = [event for event in told if isinstance(event, events.ReadoutEpochDone)]
+    assert [event.epoch for event in passes] == [0, 1]
+    assert 0 < passes[0].seconds < passes[1].seconds
+    asked: list[int] = []
+    only = dataclasses.replace(config, readout="only")
+    run = tune(examples, model=backbone, config=only, should_stop=lambda: asked.append(1) or len(asked) == 2)  # type: ignore[func-returns-value]
+    assert len(asked) == 2
+    assert run.notes[-1].endswith("stopped on request; the readout is as it was fitted")
+    assert run.tuned.readout is not None
+    assert run.tuned.readout.prompt.virtual_tokens == 0
+
+
+def test_a_loss_through_the_readout_that_is_no_number_is_told_with_advice(
+    backbone: Backbone, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readout_tune, "_weights", lambda answers, classes: torch.full((classes,), float("inf")))
+    config = dataclasses.replace(SMALL, readout="only", readout_epochs=1)
+    with pytest.raises(LossNotFinite, match=r"became (nan|inf) at update 1 of 2 \(pass 1\).*\(readout_epochs 0\)"):
+        tune(examples, model=backbone, config=config)

@@ -71,6 +71,15 @@ class Fitted:
     trials: tuple[Trial, ...]
 
 
+def too_few(answers: Sequence[str]) -> str:
+    """Why rows with these answers are too few to choose a readout by cross-validation; empty if they are enough."""
+    if len(answers) < FOLDS:
+        return f"{FOLDS}-fold cross-validation needs at least {FOLDS} rows, {len(answers)} are there"
+    if len(set(answers)) == len(answers):
+        return f"each of the {len(answers)} rows has an answer of its own; cross-validation needs some that come twice"
+    return ""
+
+
 def fit(
     backbone: CausalBackbone,
     examples: Sequence[Example],
@@ -85,7 +94,7 @@ def fit(
 
     Args:
         backbone: the frozen model.
-        examples: the training rows; their outputs are the labels.
+        examples: the training rows, enough of them (`too_few`); their outputs are the labels.
         template: what stands around the input, with its frozen instruction.
         parts: an answer's labels (an answer of one label is its own).
         prompt: vectors around the input, if there are some.

@@ -31,14 +31,16 @@ from softprompt.engine.defaults import Recipe, resolve
 from softprompt.engine.generate import Request, generate, make_ready
 from softprompt.engine.init import initial_prompt
 from softprompt.engine.loading import load_model
+from softprompt.engine.packing import Row
 from softprompt.engine.plans import EXAMPLE_TOKENS
 from softprompt.engine.precision import decided, products
 from softprompt.engine.score import calibration, label_scores
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
-from softprompt.errors import ModelUnsupported, ParameterInvalid
+from softprompt.errors import DatasetInvalid, ModelUnsupported, ParameterInvalid
 from softprompt.params import GenerateConfig, Init, TuneConfig
 from softprompt.workbench import kept_readout
+from softprompt.workbench.tune_records import best_metric, data_record, metrics_record, recipe_record
 from softprompt.workbench.tune_rows import Rows, TuneRows, content_hash, read_rows
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
 CALIBRATION_ROWS = 64
 """Training inputs that stand for all inputs when the labels' average scores are taken."""
+STOPPED = "no vectors trained through the readout: stopped on request; the readout is as it was fitted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,12 @@ def tune(
     """
     job = _Job(config or TuneConfig(), listener)
     check_config(job.config)
-    job.rows = read_rows(train, validation, job.config, job.note)
+    job.read(train, validation)
     backbone = load_model(model) if isinstance(model, str | Path) else model
     began = time.monotonic()
     folder = Path(out) if out is not None else None
     outcome, encoder = job.text_path(backbone, folder, resume, should_stop)
-    fitted = job.readout_once(backbone, outcome, folder, resume)
+    fitted = job.readout_once(backbone, outcome, folder, resume, should_stop)
     history = outcome.history if outcome else ()
     tuned = job.tuned_prompt(backbone, name or (folder.name if folder else "tuned"), encoder.template, outcome, fitted)
     tuned = replace(tuned, calibration=job.calibrate(backbone, encoder, outcome))
@@ -152,23 +155,36 @@ class _Job:
         self.notes.append(text)
         self.listener(events.Note(text))
 
+    def read(self, train: Rows, validation: Rows | float | None) -> None:
+        """Take the rows; refuse what are none before a model is used."""
+        if isinstance(validation, bool | int):
+            raise ParameterInvalid(
+                f"validation: {validation!r} is no share between 0 and 1; take 0.2, a file or examples."
+            )
+        if not isinstance(train, str | Path) and not train:
+            raise DatasetInvalid("There are no training rows. Give at least one, with input and output.")
+        self.rows = read_rows(train, validation, self.config, self.note)
+        if not self.rows.train:
+            raise DatasetInvalid(f"{train}: no training rows. Give at least one, with input and output.")
+        if self.rows.held:
+            self.note(
+                f"{len(self.rows.held)} rows are held out for validation, {len(self.rows.train)} are for training"
+            )
+        elif self.config.patience:
+            self.note(f"patience {self.config.patience} does nothing: no rows are held out for validation")
+
     def text_path(
         self, backbone: Backbone, folder: Path | None, resume: bool, should_stop: Callable[[], bool]
     ) -> tuple[loop.Outcome | None, Encoder]:
         """Train the vectors through the vocabulary (unless only a readout is wanted)."""
         template = Template(self.config.template, self.config.instruction)
         encoder = Encoder(backbone.tokenizer, template, self.config.max_input_tokens, backbone.kind == "causal")
+        rows = self._encoded(encoder)
         if self.config.readout == "only":
             return None, encoder
         self.recipe = self.resolved(backbone, self.rows.train)
         for sentence in self.recipe.notes:
             self.note(sentence)
-        rows = encoder.rows([e.input for e in self.rows.train], [e.output for e in self.rows.train])
-        cut = sum(row.cut for row in rows)
-        if cut:
-            self.note(f"{cut} of {len(rows)} inputs are longer than {self.config.max_input_tokens} tokens and were cut")
-        limit = self.config.max_output_tokens
-        rows = [replace(row, target=row.target[:limit]) for row in rows]
         self.tokens = self.recipe.schedule.epochs * sum(len(r.prompt) + len(r.target) for r in rows)
         keep = None
         if folder is not None:
@@ -194,25 +210,46 @@ class _Job:
         return outcome, encoder
 
     def readout_once(
-        self, backbone: Backbone, outcome: loop.Outcome | None, folder: Path | None, resume: bool
+        self,
+        backbone: Backbone,
+        outcome: loop.Outcome | None,
+        folder: Path | None,
+        resume: bool,
+        should_stop: Callable[[], bool],
     ) -> readout_fit.Fitted | None:
         """The label readout; one that an earlier attempt finished is taken from beside the checkpoint."""
         if folder is None or self.config.readout == "off" or not self.rows.labels:
-            return self.readout(backbone, outcome)
+            return self.readout(backbone, outcome, should_stop)
         path, said = _side(folder) / READOUT, len(self.notes)
-        parts = [self._key(backbone), self.config.readout, _best_metric(outcome)]
+        parts = [self._key(backbone), self.config.readout, best_metric(outcome)]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         template = Template(self.config.template, self.config.instruction)
         if resume and (found := kept_readout.load(path, key, template, backbone.device)):
             for sentence in found.notes:
                 self.note(sentence)
             return found.fitted
-        fitted = self.readout(backbone, outcome)
+        fitted = self.readout(backbone, outcome, should_stop)
         kept_readout.save(path, key, kept_readout.KeptReadout(fitted, tuple(self.notes[said:])))
         self.listener(events.Kept("readout"))
         return fitted
 
-    def readout(self, backbone: Backbone, outcome: loop.Outcome | None) -> readout_fit.Fitted | None:
+    def _encoded(self, encoder: Encoder) -> list[Row]:
+        """The training rows as ids, none longer than allowed; how many lost their end is said."""
+        rows = encoder.rows([e.input for e in self.rows.train], [e.output for e in self.rows.train])
+        if cut := sum(row.cut for row in rows):
+            self.note(f"{cut} of {len(rows)} inputs are longer than {self.config.max_input_tokens} tokens and were cut")
+        limit = self.config.max_output_tokens
+        cut = sum(len(row.target) > limit for row in rows)
+        if cut and self.config.readout != "only":
+            self.note(
+                f"{cut} of {len(rows)} answers are longer than {limit} tokens, their end token counted, and were cut; "
+                "--max-output-tokens allows more"
+            )
+        return [replace(row, target=row.target[:limit]) for row in rows]
+
+    def readout(
+        self, backbone: Backbone, outcome: loop.Outcome | None, should_stop: Callable[[], bool]
+    ) -> readout_fit.Fitted | None:
         """Fit the label readout; keep it where it reads labels better than the vocabulary says them."""
         wanted = self.config.readout
         if wanted == "off" or not self.rows.labels:
@@ -224,6 +261,11 @@ class _Job:
                 raise ModelUnsupported("Label readouts need a decoder-only model; use readout off.")
             self.note("no label readout: it needs a decoder-only model")
             return None
+        if few := readout_fit.too_few([example.output for example in self.rows.known]):
+            if wanted == "only":
+                raise DatasetInvalid(f'readout "only": {few}. Give more rows, or use readout off.')
+            self.note(f"no label readout: {few}")
+            return None
         fitted = self._fit(backbone, self.rows.known)
         best = fitted.chosen
         self.note(
@@ -231,13 +273,15 @@ class _Job:
             f"{best.ridge:g}, {best.exact:.2f} exact in {readout_fit.FOLDS}-fold cross-validation on the training rows"
             + (f" and the {self.rows.lent} held out of them" if self.rows.lent else "")
         )
-        text = _best_metric(outcome)
+        text = best_metric(outcome.history if outcome else ())
         if wanted == "auto" and text is not None and text > best.exact:
             self.note(f"the readout is left out: the generated text reaches {text:.2f} exact on the validation rows")
             return None
-        return replace(fitted, readout=self.through_readout(backbone, fitted.readout))
+        return replace(fitted, readout=self.through_readout(backbone, fitted.readout, should_stop))
 
-    def through_readout(self, backbone: CausalBackbone, readout: LabelReadout) -> LabelReadout:
+    def through_readout(
+        self, backbone: CausalBackbone, readout: LabelReadout, should_stop: Callable[[], bool]
+    ) -> LabelReadout:
         """Move vectors and map together, if asked for, for as many passes as held-out rows say is good."""
         if not self.config.readout_epochs:
             return readout
@@ -246,6 +290,9 @@ class _Job:
             if self.rows.held
             else split(self.rows.train, 0.2, self.config.seed, task=self.rows.task)
         )
+        if few := readout_fit.too_few([example.output for example in seen]):
+            self.note(f"no vectors trained through the readout: {few} beside those held out")
+            return readout
         # A few words are enough to move hidden states; solved rows would only lengthen what every pass reads.
         start = self.resolved(backbone, seen, "text").start
         if start.init == "prompt":
@@ -260,8 +307,11 @@ class _Job:
             max_input_tokens=self.config.max_input_tokens,
         )
         tried = readout_tune.train(
-            backbone, self._fit(backbone, seen).readout, vectors, seen, held, plan, self.listener
+            backbone, self._fit(backbone, seen).readout, vectors, seen, held, plan, self.listener, should_stop
         )
+        if tried.stopped:
+            self.note(STOPPED)
+            return readout
         shares = ", ".join(f"{share:.2f}" for share in tried.held_out)
         passes = max(range(len(tried.held_out)), key=tried.held_out.__getitem__)
         self.note(
@@ -270,7 +320,11 @@ class _Job:
         )
         if not passes:
             return readout
-        return readout_tune.train(backbone, readout, vectors, self.rows.known, [], replace(plan, epochs=passes)).readout
+        plan = replace(plan, epochs=passes)
+        final = readout_tune.train(backbone, readout, vectors, self.rows.known, [], plan, should_stop=should_stop)
+        if final.stopped:
+            self.note(STOPPED)
+        return readout if final.stopped else final.readout
 
     def calibrate(self, backbone: Backbone, encoder: Encoder, outcome: loop.Outcome | None) -> torch.Tensor | None:
         """Average score of each label over training inputs."""
@@ -330,32 +384,11 @@ class _Job:
             template=template,
             labels=self.rows.labels,
             readout=replace(fitted.readout, template=template) if fitted else None,
-            recipe=self.recipe_record(),
-            data=self.data_record(),
-            metrics=self.metrics_record(outcome.history if outcome else (), fitted),
+            recipe=recipe_record(self.config, self.recipe, self.notes),
+            data=data_record(self.rows),
+            metrics=metrics_record(self.rows, outcome.history if outcome else (), fitted),
             versions=versions_here(),
         )
-
-    def recipe_record(self) -> dict[str, Any]:
-        chosen = {"chosen": asdict(self.recipe.schedule)} if self.recipe else {}
-        config = asdict(self.config)
-        config["init_prompt"] = Path(self.config.init_prompt).name  # a folder of this machine says nothing elsewhere
-        return {"config": config, **chosen, "notes": list(self.notes)}
-
-    def data_record(self) -> dict[str, Any]:
-        return {
-            "sha256": content_hash(self.rows.train),
-            "rows": len(self.rows.train),
-            "validation_rows": len(self.rows.held),
-        }
-
-    def metrics_record(self, history: Sequence[dict[str, Any]], fitted: readout_fit.Fitted | None) -> dict[str, Any]:
-        record: dict[str, Any] = {"epochs": list(history)}
-        if fitted:
-            record["readout"] = {
-                "cross_validation": asdict(fitted.chosen), "folds": readout_fit.FOLDS, "rows": len(self.rows.known)
-            }  # fmt: skip
-        return record
 
     def _fit(self, backbone: CausalBackbone, examples: Sequence[Example]) -> readout_fit.Fitted:
         return readout_fit.fit(
@@ -402,8 +435,3 @@ class _Job:
 def _side(folder: Path) -> Path:
     """Where the run keeps its checkpoint until the tuned prompt is whole."""
     return folder.with_name(folder.name + ".run")
-
-
-def _best_metric(outcome: loop.Outcome | None) -> float | None:
-    found = [record["metric"] for record in outcome.history] if outcome else []
-    return max((metric for metric in found if isinstance(metric, float)), default=None)
