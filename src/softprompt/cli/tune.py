@@ -46,7 +46,8 @@ def command(
 
     from softprompt.cli.progress import TuneProgress
     from softprompt.data.read import read_examples
-    from softprompt.workbench.tune import check_config, tune
+    from softprompt.workbench.tune import tune
+    from softprompt.workbench.tune_check import check_config
 
     screen = console(stderr=as_json)
     examples = read_examples(train)

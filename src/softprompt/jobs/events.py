@@ -1,9 +1,9 @@
 """What a run told, in the order in which it did. A reader goes on behind the last id it saw.
 
-Kinds: those of the engine under their own names (`Started`, `StepDone`, `EpochDone`, `ReadoutEpochDone`, `Saved`, `Kept`,
-`Finished` and `Note`, with the fields of `engine.events`), `state` ({"state", and "problem" if there is one}) whenever the
-run's state changes, and `Method` ({"name"}) before a method of an evaluation is asked. Evaluations tell under their own
-id, too.
+Kinds: those of the engine under their own names (`Started`, `StepDone`, `EpochDone`, `ReadoutEpochDone`, `Saved`,
+`Kept`, `Finished` and `Note`, with the fields of `engine.events`), `state` ({"state", and "problem" if there is one})
+whenever the run's state changes, and `Method` ({"name"}) before a method of an evaluation is asked. Evaluations tell
+under their own id, too.
 
 Whoever tells holds the lock on the run's job. So ids of one run are committed in their order, and no reader misses one.
 """

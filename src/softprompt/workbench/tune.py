@@ -40,6 +40,7 @@ from softprompt.engine.tokens import Encoder
 from softprompt.errors import DatasetInvalid, ModelUnsupported, ParameterInvalid
 from softprompt.params import GenerateConfig, Init, TuneConfig
 from softprompt.workbench import kept_readout
+from softprompt.workbench.tune_check import check_config
 from softprompt.workbench.tune_records import best_metric, data_record, metrics_record, recipe_record
 from softprompt.workbench.tune_rows import Rows, TuneRows, content_hash, read_rows
 
@@ -127,17 +128,6 @@ def tune(
         tokens=job.tokens,
         notes=tuple(job.notes),
     )
-
-
-def check_config(config: TuneConfig) -> None:
-    """Refuse what can be refused before a model is loaded: the template, places, a start that is not there."""
-    Template(config.template, config.instruction)
-    if config.method == "prefix_tuning" and config.place not in (None, "prefix"):
-        raise ParameterInvalid(f"place {config.place!r}: prefix tuning has its keys and values in front only.")
-    if config.init == "prompt":
-        if not config.init_prompt:
-            raise ParameterInvalid('init "prompt": name the tuned prompt to start from (--init-prompt FOLDER).')
-        TunedPrompt.load(config.init_prompt)
 
 
 @dataclass
