@@ -211,7 +211,7 @@ class _Job:
         if folder is None or self.config.readout == "off" or not self.rows.labels:
             return self.readout(backbone, outcome, should_stop)
         path, said = _side(folder) / READOUT, len(self.notes)
-        parts = [self._key(backbone), self.config.readout, best_metric(outcome)]
+        parts = [self._key(backbone), self.config.readout, best_metric(outcome.history if outcome else ())]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         template = Template(self.config.template, self.config.instruction)
         if resume and (found := kept_readout.load(path, key, template, backbone.device)):
