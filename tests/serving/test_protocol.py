@@ -97,7 +97,7 @@ def test_what_is_not_ours_is_not_shown() -> None:
         ({"target": {"model_id": "m"}, "text": "x", "way": "magic"}, "way: 'magic' is not one of auto, text"),
         ({"target": {"model_id": "m"}, "text": "x", "details": 99}, "details: 99 is not between 0 and 20"),
         ({"target": {"model_id": "m"}, "text": "x", "time_limit": -1}, "time_limit: -1 is not between"),
-        ({"target": {"model_id": "m"}, "text": "x", "config": {"top_k": "all"}}, "another type"),
+        ({"target": {"model_id": "m"}, "text": "x", "config": {"top_k": "all"}}, "'all' is not a whole number"),
         (
             {"target": {"model_id": "m", "prompt": "p"}, "messages": [{"role": "system", "content": "y"}]},
             "answers the last user message, and this chat has none",

@@ -79,6 +79,19 @@ def test_updates_told_twice_count_once(browser: httpx.Client, seed: Seed) -> Non
     assert curve["update"] == list(range(1, 13))
 
 
+def test_passes_through_the_readout_stand_in_the_log_and_not_in_the_curve(
+    browser: httpx.Client, studio: LiveStudio, seed: Seed
+) -> None:
+    run = seed.run("Routing")
+    seed.work(run, 20, of=20)
+    before = browser.get(f"/tuning/runs/{run}/curve").json()["epochs"]
+    with studio.office.unit(SYSTEM) as unit:
+        told = {"epoch": 0, "loss": 9.5, "metric": 0.75, "best": True, "seconds": 1.0}
+        events.tell(unit.rows, run, "ReadoutEpochDone", told)
+    assert browser.get(f"/tuning/runs/{run}/curve").json()["epochs"] == before
+    assert "Pass 1 through the readout: loss 9.500, 75% right." in browser.get(f"/tuning/runs/{run}").text
+
+
 def test_keep_and_cancel_are_heard(browser: httpx.Client, post: Post, seed: Seed) -> None:
     run = seed.run("Routing")
     assert "Canceled." in post(f"/tuning/runs/{run}/cancel", page=f"/tuning/runs/{run}").text
