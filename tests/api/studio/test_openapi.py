@@ -71,8 +71,8 @@ def test_whatever_is_sent_gets_an_answer_that_the_document_describes(searched: Z
     operations = [each.ok() for each in schema.exclude(method="POST", path="/api/pulls").get_all_operations()]
     # What is deleted is deleted last, and comes back for the next one.
     for operation in sorted(operations, key=lambda each: each.method == "delete"):
-
-        @FEW
+        # Our own document says more of each route, and has more of them.
+        @settings(FEW, max_examples=EXAMPLES if operation.path.startswith("/api/") else 2 * EXAMPLES)
         @given(case=operation.as_strategy())
         def search(case: Any) -> None:
             answer = case.call(
@@ -92,14 +92,14 @@ def test_whatever_is_sent_gets_an_answer_that_the_document_describes(searched: Z
 
 
 def _with_what_is_there(schema: Any, zoo: Zoo) -> None:
-    """Every other address names something that is there, and bodies are near to those that do what they say."""
+    """Most addresses name something that is there, and bodies are near to those that do what they say."""
     valid = {re.sub(r":\w+}", "}", name): sent for name, sent in zoo.sent.items()}
 
     @schema.hook
     def flatmap_path_parameters(context: Any, path_parameters: Any) -> Any:
         known = {**zoo.ids, **getattr(valid.get(context.operation.label), "ids", {})}
         real = {name: known.get(name, value) for name, value in (path_parameters or {}).items()}
-        return st.sampled_from([real, path_parameters])
+        return st.sampled_from([real, real, real, path_parameters])
 
     @schema.hook
     def flatmap_query(context: Any, query: Any) -> Any:
@@ -111,7 +111,7 @@ def _with_what_is_there(schema: Any, zoo: Zoo) -> None:
         sent = valid.get(context.operation.label)
         if sent is None or not sent.json:
             return st.just(body)
-        return st.sampled_from([body, sent.json]) | changed(sent.json)
+        return st.sampled_from([sent.json, body]) | changed(sent.json)
 
 
 FORMS = [

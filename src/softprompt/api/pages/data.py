@@ -88,7 +88,7 @@ def _named(found: Dataset) -> str:
 async def load(request: Request) -> Response:
     """A file or pasted rows, from browsers without scripts; with them `data_upload` does it."""
     await request.form(max_files=1, max_fields=20, max_part_size=_PASTED)
-    form = await form_of(request)
+    form = await form_of(request, files=1)
     sent, pasted = form.get("file"), str(form.get("pasted", ""))
     given = str(form.get("name", "")).strip()
     try:

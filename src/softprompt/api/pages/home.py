@@ -85,7 +85,7 @@ def sign_in_form(request: Request, link: str = "", after: str = "/") -> Response
 @router.post("/sign-in")
 async def sign_in(request: Request) -> Response:
     # Nobody is signed in yet, so there is no token to compare; a stranger's form can only sign in as the stranger.
-    given = text_of(await request.form())
+    given = text_of(await request.form(max_files=0))
     after = _inside(given.get("after", "/"))
     try:
         slow_down(request)

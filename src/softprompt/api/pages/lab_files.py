@@ -117,7 +117,7 @@ def show_import(request: Request) -> Response:
 
 @router.post("/lab/import")
 async def import_file(request: Request) -> Response:
-    form = await form_of(request)
+    form = await form_of(request, files=1)
     written = ""
     try:
         written = await _sent(form)

@@ -242,7 +242,7 @@ def failed(cell: Cell, event: Failed) -> Answer:
 async def _sent(request: Request) -> FormData:
     """The form; a script that has something newer to ask leaves at any moment."""
     try:
-        return await request.form(max_fields=2000)
+        return await request.form(max_files=0, max_fields=2000)
     except ClientDisconnect:
         raise HTTPException(inference.CLIENT_LEFT, "The client left before its form was there.") from None
 

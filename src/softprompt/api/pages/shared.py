@@ -38,9 +38,9 @@ def frame_of(request: Request, unit: Unit) -> Frame:
     )
 
 
-async def form_of(request: Request) -> FormData:
-    """A posted form; refused without the token of the browser session."""
-    form = await request.form(max_files=4, max_fields=2000)
+async def form_of(request: Request, *, files: int = 0) -> FormData:
+    """A posted form; refused without the token of the browser session. Whoever takes files closes it."""
+    form = await request.form(max_files=files, max_fields=2000)
     caller = caller_of(request)
     token = str(form.get("csrf", ""))
     if caller.csrf is not None and not hmac.compare_digest(caller.csrf.encode(), token.encode()):
