@@ -107,7 +107,7 @@ def tune(
     """
     job = _Job(config or TuneConfig(), listener)
     check_config(job.config)
-    job.read(train, validation)
+    job.rows = read_rows(train, validation, job.config, job.note)
     backbone = load_model(model) if isinstance(model, str | Path) else model
     began = time.monotonic()
     folder = Path(out) if out is not None else None
@@ -144,24 +144,6 @@ class _Job:
     def note(self, text: str) -> None:
         self.notes.append(text)
         self.listener(events.Note(text))
-
-    def read(self, train: Rows, validation: Rows | float | None) -> None:
-        """Take the rows; refuse what are none before a model is used."""
-        if isinstance(validation, bool | int):
-            raise ParameterInvalid(
-                f"validation: {validation!r} is no share between 0 and 1; take 0.2, a file or examples."
-            )
-        if not isinstance(train, str | Path) and not train:
-            raise DatasetInvalid("There are no training rows. Give at least one, with input and output.")
-        self.rows = read_rows(train, validation, self.config, self.note)
-        if not self.rows.train:
-            raise DatasetInvalid(f"{train}: no training rows. Give at least one, with input and output.")
-        if self.rows.held:
-            self.note(
-                f"{len(self.rows.held)} rows are held out for validation, {len(self.rows.train)} are for training"
-            )
-        elif self.config.patience:
-            self.note(f"patience {self.config.patience} does nothing: no rows are held out for validation")
 
     def text_path(
         self, backbone: Backbone, folder: Path | None, resume: bool, should_stop: Callable[[], bool]

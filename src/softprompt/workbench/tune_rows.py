@@ -13,7 +13,7 @@ from softprompt.data.read import read_examples
 from softprompt.data.records import Example, trimmed
 from softprompt.data.split import split
 from softprompt.data.wrapper import Wrapper, strip_examples
-from softprompt.errors import DatasetInvalid
+from softprompt.errors import DatasetInvalid, ParameterInvalid
 from softprompt.params import LABEL_TASKS, Task, TuneConfig
 from softprompt.patterns import matches
 
@@ -48,7 +48,22 @@ class TuneRows:
 
 
 def read_rows(train: Rows, validation: Rows | float | None, config: TuneConfig, note: Note) -> TuneRows:
-    """Read, unwrap and part the rows; what was seen in them is noted."""
+    """Read, unwrap and part the rows; what was seen in them is noted, and what are none is refused."""
+    if isinstance(validation, bool | int):
+        raise ParameterInvalid(f"validation: {validation!r} is no share between 0 and 1; take 0.2, a file or examples.")
+    if not isinstance(train, str | Path) and not train:
+        raise DatasetInvalid("There are no training rows. Give at least one, with input and output.")
+    found = _parted(train, validation, config, note)
+    if not found.train:
+        raise DatasetInvalid(f"{train}: no training rows. Give at least one, with input and output.")
+    if found.held:
+        note(f"{len(found.held)} rows are held out for validation, {len(found.train)} are for training")
+    elif config.patience:
+        note(f"patience {config.patience} does nothing: no rows are held out for validation")
+    return found
+
+
+def _parted(train: Rows, validation: Rows | float | None, config: TuneConfig, note: Note) -> TuneRows:
     rows, wrapper = _unwrapped(train, "training", note)
     task = detect_task(rows) if config.task == "auto" else config.task
     if config.task == "auto":
