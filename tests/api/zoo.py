@@ -86,12 +86,14 @@ class Sent:
     """What a valid request of a route holds, beside the ids in its address.
 
     Attributes:
+        kind: content type of `content`.
         ids: for a parameter of the address the name under which the zoo has its id, where the two differ.
     """
 
     json: Any = None
     form: Mapping[str, str] | None = None
     content: bytes | None = None
+    kind: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     ids: Mapping[str, str] = field(default_factory=dict)
 
@@ -106,11 +108,13 @@ class Zoo:
     keys: dict[str, str]
     client: httpx.Client
 
-    def ask(self, route: Route, key: str | None) -> httpx.Response:
-        sent = self.sent.get(route.name, Sent(json={}))
+    def ask(self, route: Route, key: str | None, sent: Sent | None = None) -> httpx.Response:
+        """A request with what is valid, or with something else."""
+        sent = sent or self.sent.get(route.name, Sent(json={}))
         ids = {**self.ids, **{name: self.ids[known] for name, known in sent.ids.items()}}
         path = re.sub(r"{(\w+)(?::\w+)?}", lambda found: ids[found.group(1)], route.path)
         headers = {"authorization": f"Bearer {self.keys[key]}"} if key else {}
+        headers |= {"content-type": sent.kind} if sent.kind else {}
         given: dict[str, Any] = {}
         if route.method != "GET":
             given = {"json": sent.json, "data": sent.form, "content": sent.content}

@@ -31,6 +31,8 @@ def whole(data: Any) -> Any:
         raise ValueError("the text holds half a character (an unpaired surrogate)") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except TypeError:  # bare bytes
+        raise ValueError("it is not said to be JSON; send the header Content-Type: application/json") from None
     return data
 
 
