@@ -239,6 +239,7 @@ def _backup(studio: LiveStudio) -> None:
 def _sent(studio: LiveStudio, ids: dict[str, str], folder: Path) -> dict[str, Sent]:
     """For each route that takes JSON the example of its documentation, and better ones where things are named."""
     found = {name: Sent(json=example) for name, example in _examples(studio).items()}
+    drawn = {"stop": ["x"], "seed": 1, "temperature": 0.5, "logprobs": 1, "softprompt": {"variables": {"x": "y"}}}
     answered = {"deployment": ids["deployment"], "input": "Hello"}
     project, space = ids["project_id"], ids["space_id"]
     named = {"project": project, "model": MODEL, "dataset": ids["dataset_id"]}
@@ -246,8 +247,14 @@ def _sent(studio: LiveStudio, ids: dict[str, str], folder: Path) -> dict[str, Se
         "POST /api/generate": answered,
         "POST /api/generate/stream": answered,
         "POST /api/tokenize": answered,
-        "POST /v1/completions": {"model": ids["serving"], "prompt": "Hello"},
-        "POST /v1/chat/completions": {"model": ids["serving"], "messages": [{"role": "user", "content": "Hello"}]},
+        "POST /v1/completions": {"model": ids["serving"], "prompt": "Hello", **drawn},
+        "POST /v1/chat/completions": {
+            "model": ids["serving"],
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}],
+            **drawn,
+            "logprobs": True,
+            "top_logprobs": 1,
+        },
         **{f"POST /api/runs{end}": {**named, "experiment": "Mine"} for end in ("", "/check", "/measure")},
         "POST /api/evaluations": {**named, "name": "Mine", "methods": ["zero-shot"]},
         "POST /api/deployments": {"prompt": ids["prompt_id"], "space": space, "serving_name": "mine"},
@@ -289,8 +296,15 @@ def _watsonx(ids: dict[str, str]) -> dict[str, Sent]:
     project, where = ids["project_id"], {"project_id": ids["project_id"]}
     renamed = [{"op": "replace", "path": "/name", "value": "Mine"}]
     prompt, session = {"model_id": "prompt_id"}, {"prompt_id": "session_id"}
-    chat = {"model_id": MODEL, "messages": [{"role": "user", "content": "Hello"}], **where}
-    text = {"model_id": MODEL, "input": "Hello", **where}
+    chat: dict[str, Any] = {"model_id": MODEL, "messages": [{"role": "user", "content": "Hello"}], **where}
+    options = {"generated_tokens": True, "top_n_tokens": 1}
+    parameters = {"max_new_tokens": 2, "stop_sequences": ["x"], "return_options": options}
+    text = {"model_id": MODEL, "input": "Hello", "parameters": parameters, **where}
+    online, asset = {"parameters": {"serving_name": "wire"}}, {"id": ids["prompt_id"]}
+    about = {"data_asset": {"mime_type": "application/json"}}
+    words = {"instruction": "Sort {x}.", "examples": [["a", "b"]]}
+    template = {"name": "Mine", "prompt_variables": {"x": {"default_value": "y"}}}
+    template["prompt"] = {"model_id": MODEL, "input": [["Hello {x}", ""]], "data": words}
     data = [{"type": "data_asset", "location": {"id": ids["dataset_id"]}}]
     tuning = {"base_model": {"model_id": MODEL}, "task_id": "classification", "num_epochs": 1}
     found = {
@@ -299,7 +313,7 @@ def _watsonx(ids: dict[str, str]) -> dict[str, Sent]:
         "POST /projects/api/rest/catalogs/assets/{asset_id}/promote": Sent(
             json={"spaceId": ids["space_id"], "projectId": project}, ids={"asset_id": "prompt_id"}
         ),
-        "POST /v2/assets": Sent(json={"metadata": {"name": "Mine"}}, query=where),
+        "POST /v2/assets": Sent(json={"metadata": {"name": "Mine"}, "entity": about}, query=where),
         "POST /v2/assets/{asset_id}/attachments": Sent(json={"name": "mine.json"}),
         "POST /v2/asset_types/{asset_type}/search": Sent(json={"query": "*:*"}, query=where),
         "POST /ml/v4/trainings": Sent(
@@ -309,11 +323,11 @@ def _watsonx(ids: dict[str, str]) -> dict[str, Sent]:
         "POST /ml/v4/models": Sent(json={"name": "Mine", **where, "training_id": ids["run_id"]}),
         "GET /ml/v4/models/{model_id}": Sent(ids=prompt),
         "PATCH /ml/v4/models/{model_id}": Sent(json=renamed, ids=prompt),
-        "POST /ml/v4/deployments": Sent(json={"name": "M", "online": {}, "asset": {"id": ids["prompt_id"]}, **where}),
+        "POST /ml/v4/deployments": Sent(json={"name": "M", "online": online, "asset": asset, **where}),
         "PATCH /ml/v4/deployments/{deployment_id}": Sent(json=renamed),
-        "POST /wx/v1/prompts": Sent(json={"name": "Mine", "prompt": {"input": [["Hello", ""]]}}, query=where),
+        "POST /wx/v1/prompts": Sent(json=template, query=where),
         "GET /wx/v1/prompts/{prompt_id}": Sent(ids=session),
-        "PATCH /wx/v1/prompts/{prompt_id}": Sent(json={"name": "Mine"}, ids=session),
+        "PATCH /wx/v1/prompts/{prompt_id}": Sent(json={**template, "name": "Changed"}, ids=session),
         "DELETE /wx/v1/prompts/{prompt_id}": Sent(ids=session),
         "GET /wx/v1/prompts/{prompt_id}/lock": Sent(ids=session),
         "PUT /wx/v1/prompts/{prompt_id}/lock": Sent(json={"locked": False}, ids=session),
@@ -326,7 +340,9 @@ def _watsonx(ids: dict[str, str]) -> dict[str, Sent]:
     for way in ("", "_stream"):
         found[f"POST /ml/v1/text/generation{way}"] = Sent(json=text)
         found[f"POST /ml/v1/text/chat{way}"] = Sent(json=chat)
-        found[f"POST /ml/v1/deployments/{{deployment}}/text/generation{way}"] = Sent(json={"input": "Hello"})
+        found[f"POST /ml/v1/deployments/{{deployment}}/text/generation{way}"] = Sent(
+            json={"input": "Hello", "parameters": parameters}
+        )
         found[f"POST /ml/v1/deployments/{{deployment}}/text/chat{way}"] = Sent(json={"messages": chat["messages"]})
     return found
 

@@ -127,7 +127,7 @@ def test_nothing_strange_in_a_body_breaks_a_wire(searched: Zoo) -> None:
 
 
 def _search(zoo: Zoo, route: Route, valid: Sent) -> None:
-    @settings(FEW, max_examples=30)
+    @settings(FEW, max_examples=60)
     @given(body=changed(valid.json))
     def search(body: Any) -> None:
         sent = replace(valid, json=None, content=json.dumps(body).encode(), kind="application/json")
