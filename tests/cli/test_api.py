@@ -98,5 +98,8 @@ def test_a_body_that_is_no_json_is_named(ask: Callable[..., Any], tmp_path: Path
     assert "broken.json is not JSON" in done.err
 
 
-def test_a_key_is_made_which_no_repeat_could_tell_again(ask: Callable[..., Any]) -> None:
-    assert document(ask("/api/keys", "--field", "name=mine"))["key"]
+def test_a_key_is_made_though_no_repeat_could_tell_it_again(call: Call, studio: LiveStudio) -> None:
+    made = call("api", "/api/users", "-X", "GET", "--data-dir", studio.data_dir)
+    name = document(made)["items"][0]["name"]
+    key = call("api", "/api/keys", "--field", "name=mine", "--field", f"user={name}", "--data-dir", studio.data_dir)
+    assert document(key)["key"]

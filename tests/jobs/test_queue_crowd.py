@@ -82,11 +82,12 @@ jobs = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), min_size=1
 def test_turns_are_those_of_the_model(
     database: Database, jobs: list[tuple[str, int]], most: int, ends: list[bool]
 ) -> None:
-    """Priority, then the project with the fewest running, then age; never more than `most` of a project."""
+    """Priority, the project with the fewest running, who was served longest ago, age; never more than `most` of one."""
     emptied(database)
     queue, model = Queue(database, Limits(concurrent_runs=most)), queued(database, jobs)
     held: list[tuple[Claim, Waiting]] = []
-    for end in ends:
+    served = dict.fromkeys("abc", -1)
+    for moment, end in enumerate(ends):
         if end and held:
             claim, each = held.pop(0)
             queue.complete(claim)
@@ -94,11 +95,12 @@ def test_turns_are_those_of_the_model(
             continue
         running = Counter(each.project for each in model if each.running)
         ready = [each for each in model if not each.running and running[each.project] < most]
-        due = min(ready, key=lambda each: (-each.priority, running[each.project], each.age), default=None)
+        turns = [(-each.priority, running[each.project], served[each.project], each.age) for each in ready]
+        due = ready[turns.index(min(turns))] if ready else None
         taken = queue.claim("w")
         assert (taken and taken.subject_id) == (due and due.run_id)
         if taken and due:
-            due.running = True
+            due.running, served[due.project] = True, moment
             held.append((taken, due))
 
 

@@ -13,7 +13,7 @@ from softprompt.storage.backup import Manifest
 from softprompt.studio.access import Actor, Office, Unit
 
 FOLDER = "backups"
-_NAME = re.compile(r"softprompt-\d{8}-\d{6}\.zip")
+_NAME = re.compile(r"softprompt-\d{8}-\d{6}(-\d+)?\.zip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def make(office: Office, actor: Actor, data_dir: Path) -> tuple[Kept, Manifest]:
         unit.log("backup", None, "studio")
     folder = data_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / f"softprompt-{datetime.now(UTC):%Y%m%d-%H%M%S}.zip"
+    path = _free(folder, f"softprompt-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     manifest = backup.write(office.database, office.store, path)
     return _kept(path), manifest
 
@@ -41,10 +41,8 @@ def kept(unit: Unit, data_dir: Path) -> list[Kept]:
     """What is there, the newest first."""
     unit.need_studio_admin()
     folder = data_dir / FOLDER
-    names = (
-        sorted((p.name for p in folder.iterdir() if _NAME.fullmatch(p.name)), reverse=True) if folder.is_dir() else []
-    )
-    return [_kept(folder / name) for name in names]
+    files = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    return [_kept(path) for path in sorted(files, key=lambda path: path.stem, reverse=True)]
 
 
 def path_of(unit: Unit, data_dir: Path, name: str) -> Path:
@@ -58,6 +56,14 @@ def remove(unit: Unit, data_dir: Path, name: str) -> None:
     path = _existing(unit, data_dir, name)
     unit.log("delete", None, "backup", name=name)
     path.unlink(missing_ok=True)
+
+
+def _free(folder: Path, stem: str) -> Path:
+    """A file that is not there yet: two backups may be made within a second."""
+    path, number = folder / f"{stem}.zip", 2
+    while path.exists():
+        path, number = folder / f"{stem}-{number}.zip", number + 1
+    return path
 
 
 def _existing(unit: Unit, data_dir: Path, name: str) -> Path:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
+from safetensors.torch import save
 
 from softprompt import catalogue
 from softprompt.config import Settings
@@ -40,7 +42,7 @@ def put(model_id: str, settings: Settings, *, manifest: bool = True) -> Path:
     folder = model_disk.own_folder(catalogue.get(model_id), settings)
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"x" * 5000)
+    (folder / "model.safetensors").write_bytes(save({"weights": torch.zeros(1240)}))
     if manifest:
         (folder / "softprompt-model.json").write_text('{"files": {"config.json": {"size": 2, "sha256": ""}}}')
     return folder
