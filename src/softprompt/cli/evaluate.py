@@ -18,16 +18,26 @@ if TYPE_CHECKING:
     from softprompt.workbench.evaluate import Evaluation
 
 
+Methods = Annotated[
+    list[str],
+    typer.Option(
+        "--with",
+        metavar="zero-shot|K-shot|baseline|DIR",
+        help="A method, or the folder of a tuned prompt, which answers in every way it can. Give it several times.",
+    ),
+]
+Guard = Annotated[
+    bool,
+    typer.Option(
+        "--guard",
+        help="Generated text can only say known answers: of --examples, else of a tuned prompt, else of TEST.",
+    ),
+]
+
+
 def command(
     test: Annotated[Path, typer.Argument(metavar="TEST", help="Labelled rows that nothing was trained or chosen on.")],
-    methods: Annotated[
-        list[str],
-        typer.Option(
-            "--with",
-            metavar="zero-shot|K-shot|baseline|DIR",
-            help="A method, or the folder of a tuned prompt, which answers in every way it can. Give it several times.",
-        ),
-    ],
+    methods: Methods,
     model: Annotated[
         str | None,
         typer.Option("--model", metavar="ID", help="Foundation model: an id or a folder. [default: the prompts' own]"),
@@ -37,13 +47,7 @@ def command(
         Path | None,
         typer.Option("--examples", metavar="FILE", help="Labelled rows: the baseline learns them, K-shot shows them."),
     ] = None,
-    guard: Annotated[
-        bool,
-        typer.Option(
-            "--guard",
-            help="Generated text can only say known answers: of --examples, else of a tuned prompt, else of TEST.",
-        ),
-    ] = False,
+    guard: Guard = False,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Use the first N rows.")] = None,
     pattern: Annotated[
         str | None, typer.Option("--pattern", metavar="REGEX", help="House style: the share that keeps it is told.")

@@ -84,13 +84,7 @@ def train(
     weights = _weights(answers, len(readout.labels))
     prompt = start.parameters()
     weight, bias = readout.weight.clone().requires_grad_(), readout.bias.clone().requires_grad_()
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": list(prompt.tensors().values()), "lr": plan.prompt_rate, "top": plan.prompt_rate},
-            {"params": [weight, bias], "lr": plan.map_rate, "top": plan.map_rate},
-        ],
-        weight_decay=0.0,
-    )
+    optimizer = _optimizer(list(prompt.tensors().values()), [weight, bias], plan)
     total, done = plan.epochs * math.ceil(len(rows) / plan.batch_size), 0
     best = readout
     scores = [_accuracy(backbone, readout, encoder, held)] if held else []
@@ -103,11 +97,7 @@ def train(
                 group["lr"] = group["top"] * rate_at(done, total, 0.1, True)
             loss = _update(backbone, encoder, readout, prompt, weight, bias, rows, answers, weights, numbers)
             if not math.isfinite(loss):
-                raise LossNotFinite(
-                    f"The loss through the readout became {loss} at update {done + 1} of {total} (pass {epoch + 1}), "
-                    f"with learning rates up to {plan.prompt_rate:g}. Leave these passes out (readout_epochs 0): the "
-                    "readout is fitted without them."
-                )
+                raise _astray(loss, f"update {done + 1} of {total} (pass {epoch + 1})", plan)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             loss_sum, done = loss_sum + loss, done + 1
@@ -121,6 +111,22 @@ def train(
         metric, seconds = scores[-1] if scores else None, time.monotonic() - began
         listener(events.ReadoutEpochDone(epoch, loss_sum / len(rows), metric, best is moved, seconds))
     return Moved(best, tuple(scores))
+
+
+def _optimizer(vectors: list[Tensor], head: list[Tensor], plan: Plan) -> torch.optim.AdamW:
+    """Vectors and map at their own rates; `top` is what the schedule takes its share of."""
+    groups = [
+        {"params": vectors, "lr": plan.prompt_rate, "top": plan.prompt_rate},
+        {"params": head, "lr": plan.map_rate, "top": plan.map_rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=0.0)
+
+
+def _astray(loss: float, where: str, plan: Plan) -> LossNotFinite:
+    return LossNotFinite(
+        f"The loss through the readout became {loss} at {where}, with learning rates up to {plan.prompt_rate:g}. Leave "
+        "these passes out (readout_epochs 0): the readout is fitted without them."
+    )
 
 
 def _update(

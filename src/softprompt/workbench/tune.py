@@ -19,7 +19,6 @@ import torch
 
 from softprompt.catalogue import find
 from softprompt.data.labels import labels_of
-from softprompt.data.metrics import exact, rouge_l
 from softprompt.data.records import Example
 from softprompt.data.split import split
 from softprompt.data.starts import instruction_of, solved_rows
@@ -28,7 +27,7 @@ from softprompt.engine import events, readout_fit, readout_tune
 from softprompt.engine import tune as loop
 from softprompt.engine.artifact import READOUT, TunedPrompt, base_of, versions_here
 from softprompt.engine.defaults import Recipe, resolve
-from softprompt.engine.generate import Request, generate, make_ready
+from softprompt.engine.generate import make_ready
 from softprompt.engine.init import initial_prompt
 from softprompt.engine.loading import load_model
 from softprompt.engine.packing import Row
@@ -38,11 +37,12 @@ from softprompt.engine.score import calibration, label_scores
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
 from softprompt.errors import DatasetInvalid, ModelUnsupported, ParameterInvalid
-from softprompt.params import GenerateConfig, Init, TuneConfig
+from softprompt.params import Init, TuneConfig
 from softprompt.workbench import kept_readout
 from softprompt.workbench.tune_check import check_config
 from softprompt.workbench.tune_records import best_metric, data_record, metrics_record, recipe_record
 from softprompt.workbench.tune_rows import Rows, TuneRows, content_hash, read_rows
+from softprompt.workbench.tune_validation import validation
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone, CausalBackbone
@@ -174,7 +174,7 @@ class _Job:
                 rows,
                 encoder.head,
                 self.recipe.schedule,
-                validate=self._validation(backbone, encoder) if self.rows.held else None,
+                validate=validation(backbone, encoder, self.rows, self.config) if self.rows.held else None,
                 listener=self.listener,
                 keep=keep,
                 should_stop=should_stop,
@@ -371,26 +371,6 @@ class _Job:
             max_input_tokens=self.config.max_input_tokens,
             seed=self.config.seed,
         )
-
-    def _validation(self, backbone: Backbone, encoder: Encoder) -> Callable[[SoftPrompt], loop.Validation]:
-        """Loss and metric of a prompt on the held-out rows."""
-        texts, golds = [e.input for e in self.rows.held], [e.output for e in self.rows.held]
-        rows = encoder.rows(texts, golds)
-        longest = max(len(row.target) for row in rows)
-
-        @torch.inference_mode()
-        def validate(prompt: SoftPrompt) -> loop.Validation:
-            ready = make_ready(backbone, encoder, prompt, pattern=self.config.pattern)
-            losses = [
-                backbone.token_losses(rows[i : i + 16], prompt, encoder.head, shared=ready.prefix)[0]
-                for i in range(0, len(rows), 16)
-            ]
-            config = GenerateConfig(max_new_tokens=min(longest + 4, self.config.max_output_tokens))
-            said = [a.output for a in generate(backbone, [Request(text, ready, config) for text in texts])]
-            values = exact(said, golds) if self.rows.labels else rouge_l(said, golds)
-            return loop.Validation(float(torch.cat(losses).mean()), sum(values) / len(values))
-
-        return validate
 
     def _key(self, backbone: Backbone) -> str:
         """Digest of everything that decides where the run ends."""
