@@ -68,6 +68,26 @@ def test_labels_are_told_with_their_probabilities(ask: Ask) -> None:
     ]
 
 
+def test_labels_are_told_on_the_watsonx_wire_too(ask: Ask) -> None:
+    sure = {
+        "confidence": 0.75,
+        "labels": [{"label": "Service", "probability": 0.75}, {"label": "Warehouse", "probability": 0.25}],
+    }
+    at = "/ml/v1/deployments/routing/text"
+    (text,) = ask(f"{at}/generation?version=2025-01-01", input="!label").json()["results"]
+    assert {name: text[name] for name in sure} == sure
+    messages = [{"role": "user", "content": "!label"}]
+    (choice,) = ask(f"{at}/chat?version=2025-01-01", messages=messages).json()["choices"]
+    assert choice["message"]["content"] == "Service"
+    assert {name: choice[name] for name in sure} == sure
+    events = ask(f"{at}/chat_stream?version=2025-01-01", messages=messages).text.split("\n\n")
+    told = [json.loads(event.split("data: ")[1]) for event in events if event]
+    (last,) = [each["choices"][0] for each in told if each["choices"] and each["choices"][0]["finish_reason"]]
+    assert {name: last[name] for name in sure} == sure
+    (plain,) = ask(f"{at}/chat?version=2025-01-01", messages=[{"role": "user", "content": "x"}]).json()["choices"]
+    assert not sure.keys() & plain.keys()
+
+
 def test_parameters_arrive(studio: LiveStudio, ask: Ask) -> None:
     parameters = {"decoding": "sample", "temperature": 1, "top_k": 5, "seed": 3, "stop": ["x"], "max_new_tokens": 4}
     answer = ask(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -192,6 +193,23 @@ def test_doctor_knows_that_the_ports_are_ours(studio: Up) -> None:
     assert done.returncode == 0, found
     assert found["port of tls"] == f"{studio.state['tls']} answers, ours"
     assert found["processes"] == "4 of the studio's processes live"
+
+
+def test_a_frozen_serving_host_is_noticed(studio: Up) -> None:
+    def part() -> dict[str, Any]:
+        return dict(json.loads(cli("status", "--json", "--data-dir", str(studio.data)).stdout)["serving"])
+
+    pid = studio.part("serving")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert part()["state"] == "not answering"
+        found = json.loads(cli("doctor", "--json", "--data-dir", str(studio.data)).stdout)["checks"]
+        (finding,) = [each for each in found if each["check"] == "serving host"]
+        assert f"process {pid} lives but does not answer" in finding["words"]
+        assert f"kill -9 {pid}" in finding["words"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for("it answers again", lambda: part()["state"] == "running")
 
 
 def test_web_processes_count_together_and_with_the_serving_host(studio: Up) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from softprompt import logs
 from softprompt.errors import SoftpromptError, Unavailable
@@ -27,15 +27,28 @@ from softprompt.serving.protocol import (
     parse_tokens,
 )
 
+T = TypeVar("T")
 ASK_SECONDS = 60.0
 """For everything but answers."""
+QUIET_SECONDS = 10.0
+"""After which a host that says nothing is asked whether it lives: an answer may take long, a frozen host takes for ever."""
+ALIVE_SECONDS = 20.0
+"""In which a host that lives says so, however busy its machine is."""
 
 
 class ServingClient:
     """A serving host somewhere; a `Backend`. One object for a whole process: it keeps its connections."""
 
-    def __init__(self, url: str, secret: str, *, connections: int = 512) -> None:
-        self._url = url
+    def __init__(
+        self,
+        url: str,
+        secret: str,
+        *,
+        connections: int = 512,
+        quiet: float = QUIET_SECONDS,
+        alive: float = ALIVE_SECONDS,
+    ) -> None:
+        self._url, self._quiet, self._alive_in = url, quiet, alive
         self._connections = Connections(url, {"authorization": f"Bearer {secret}"}, connections)
 
     @classmethod
@@ -53,8 +66,10 @@ class ServingClient:
         """Pieces, then one `Done` or `Failed`. Leaving the iteration early cancels the work."""
         try:
             # Answers take as long as they take; the work itself carries its time limit.
-            async with self._ask("POST", "/generate", dump(work)) as answer:
-                while (line := await answer.line()) is not None:
+            async with AsyncExitStack() as stack:
+                asked = stack.enter_async_context(self._ask("POST", "/generate", dump(work)))
+                answer = await self._while_alive(asked)
+                while (line := await self._while_alive(answer.line())) is not None:
                     event = parse_event(line)
                     if not isinstance(event, Piece):
                         await answer.read()  # to its very end, or the connection could not be used again
@@ -86,6 +101,17 @@ class ServingClient:
     async def close(self) -> None:
         await self._connections.close()
 
+    async def _while_alive(self, coming: Coroutine[Any, Any, T]) -> T:
+        """What comes, however late, as long as the host answers another question meanwhile."""
+        waited_for = asyncio.ensure_future(coming)
+        try:
+            while not (await asyncio.wait({waited_for}, timeout=self._quiet))[0]:
+                async with asyncio.timeout(self._alive_in), self._ask("GET", "/status", b"") as answer:
+                    await answer.read()
+            return waited_for.result()
+        finally:
+            waited_for.cancel()
+
     async def _asked(self, method: str, path: str, body: bytes = b"") -> bytes:
         try:
             async with asyncio.timeout(ASK_SECONDS), self._ask(method, path, body) as answer:
@@ -103,6 +129,11 @@ class ServingClient:
         return self._connections.ask(method, path, body, {logs.REQUEST_ID: request_id} if request_id else None)
 
     def _away(self, error: Exception) -> Unavailable:
+        if isinstance(error, TimeoutError):
+            return Unavailable(
+                f"The serving host at {self._url} does not answer: it is frozen, or its machine is. `softprompt status` "
+                "names its process; when that is killed, `softprompt up` starts another."
+            )
         return Unavailable(
             f"The serving host at {self._url} cannot be reached ({type(error).__name__}: {error}). "
             "Start it: softprompt serve."

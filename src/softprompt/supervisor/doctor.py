@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from softprompt import catalogue
 from softprompt.config import Settings, StudioSettings
@@ -19,7 +20,7 @@ from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
 from softprompt.studio.health import Finding
 from softprompt.supervisor import figures, home, sockets
-from softprompt.supervisor.status import answers
+from softprompt.supervisor.status import answers, heard, serving_address
 
 GIB = 2**30
 LITTLE_DISK, TOO_LITTLE_DISK = 5 * GIB, GIB // 2
@@ -218,8 +219,20 @@ def _processes(settings: StudioSettings) -> Iterator[Finding]:
     for each in failing:
         log = settings.data_dir / "logs" / f"{each['name'].replace(' ', '-')}.log"
         yield Finding(each["name"], "wrong", f"{each['state']}: {each.get('problem') or 'it ended'}. Its log: {log}")
-    if not failing:
+    frozen = _frozen_host(settings, known)
+    yield from frozen
+    if not failing and not frozen:
         yield Finding("processes", "ok", f"{len(known)} of the studio's processes live")
+
+
+def _frozen_host(settings: StudioSettings, known: list[dict[str, Any]]) -> list[Finding]:
+    """A serving host that lives and says nothing."""
+    pid = next((each["pid"] for each in known if each["kind"] == "serving" and each["state"] == "running"), None)
+    address = serving_address(settings)
+    if pid is None or address is None or heard(address):
+        return []
+    words = f"process {pid} lives but does not answer at {address}. If that lasts, end it: kill -9 {pid}"
+    return [Finding("serving host", "wrong", f"{words}; it starts again by itself.")]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

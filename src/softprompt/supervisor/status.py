@@ -44,9 +44,14 @@ def status(settings: StudioSettings) -> dict[str, Any]:
 
 
 def answers(address: str | None) -> bool:
-    """Whether somebody answers `/healthz` there."""
+    """Whether somebody answers `/healthz` there, and that all is well."""
+    return b" 200 " in heard(address)
+
+
+def heard(address: str | None) -> bytes:
+    """How the answer to `/healthz` begins there; nothing without an answer in some seconds."""
     if not address:
-        return False
+        return b""
     parts = urlsplit(address)
     with suppress(OSError, ValueError):
         line: socket.socket = socket.create_connection((parts.hostname or "", parts.port or 80), _SECONDS)
@@ -56,8 +61,8 @@ def answers(address: str | None) -> bool:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
                 line = context.wrap_socket(line)
             line.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            return b" 200 " in line.recv(64)
-    return False
+            return line.recv(64)
+    return b""
 
 
 def _state(process: dict[str, Any]) -> str:
@@ -90,7 +95,11 @@ def _serving(settings: StudioSettings, processes: list[dict[str, Any]]) -> dict[
     mine = next((each for each in processes if each["kind"] == "serving"), None)
     if mine is None:
         return {"state": "stopped", "address": None, "pid": None}
-    return {**mine, "address": serving_address(settings) if mine["state"] == "running" else None}
+    if mine["state"] != "running":
+        return {**mine, "address": None}
+    address = serving_address(settings)
+    frozen = address is not None and not heard(address)
+    return {**mine, "state": "not answering" if frozen else "running", "address": address}
 
 
 def serving_address(settings: StudioSettings) -> str | None:

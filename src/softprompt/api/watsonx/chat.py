@@ -21,7 +21,7 @@ from softprompt.api.openai.shown import chat_logprobs
 from softprompt.api.openai.stops import Cutter, without_stop
 from softprompt.api.openai.words import ChatRequest
 from softprompt.api.watsonx.foundation_models import stamp
-from softprompt.api.watsonx.inference import error_line, line, model_behind, warned
+from softprompt.api.watsonx.inference import error_line, line, model_behind, sureness, warned
 from softprompt.api.watsonx.shared import Placed
 from softprompt.errors import ParameterInvalid, SoftpromptError
 from softprompt.serving.protocol import Done
@@ -68,6 +68,7 @@ async def _whole(request: Request, behind: Behind, body: Chat) -> Response:
         "index": 0,
         "message": {"role": "assistant", "content": without_stop(done, asked.config.stop)},
         "finish_reason": REASONS.get(done.stop_reason, "stop"),
+        **sureness(done),
     }
     if read.details is not None:
         choice["logprobs"] = chat_logprobs(done, read.details)
@@ -98,7 +99,9 @@ async def _events(
                 if text := cutter.add(event.text):
                     yield chunk({"content": text})
                 continue
-            more = {} if read.details is None else {"logprobs": chat_logprobs(event, read.details)}
+            more = sureness(event)
+            if read.details is not None:
+                more["logprobs"] = chat_logprobs(event, read.details)
             reason = REASONS.get(event.stop_reason, "stop")
             yield chunk({"content": cutter.end(event)}, finish_reason=reason, **more)
             yield line(number + 1, {**head, "choices": [], "usage": _usage(event), **warned(warnings, event)})

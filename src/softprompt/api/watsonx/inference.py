@@ -180,10 +180,15 @@ def _figures(done: Done) -> dict[str, Any]:
     }
     if done.seed is not None:
         found["seed"] = done.seed
-    if done.labels:
-        found["confidence"] = done.confidence
-        found["labels"] = [{"label": label, "probability": probability} for label, probability in done.labels]
-    return found
+    return {**found, **sureness(done)}
+
+
+def sureness(done: Done) -> dict[str, Any]:
+    """How sure a label readout is of its answer and of the others; nothing for an answer in words."""
+    if not done.labels:
+        return {}
+    labels = [{"label": label, "probability": probability} for label, probability in done.labels]
+    return {"confidence": done.confidence, "labels": labels}
 
 
 def _tokens(done: Done, wanted: Wanted) -> dict[str, Any]:
