@@ -19,7 +19,8 @@ from softprompt.engine.backbone import wrap
 from softprompt.engine.decoding import Group
 from softprompt.engine.packing import Row, pack
 from softprompt.engine.readout import PLACES, LabelReadout, features
-from softprompt.engine.readout_fit import RIDGES, SHARED, Fitted, extract, fit, label_prior, layer_choices
+from softprompt.engine.readout_fit import RIDGES, SHARED, Fitted, fit, label_prior, layer_choices
+from softprompt.engine.readout_states import extract
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
 from softprompt.testing.tiny import tiny_model
@@ -46,6 +47,10 @@ def soft_prompt(prefix: int = 3, suffix: int = 2) -> SoftPrompt:
         prefix=0.15 * torch.randn(prefix, 32, generator=generator) if prefix else None,
         suffix=0.15 * torch.randn(suffix, 32, generator=generator) if suffix else None,
     )
+
+
+def pairs(*layers: int) -> list[tuple[int, str]]:
+    return [(layer, place) for layer in layers for place in PLACES]
 
 
 def close(actual: Tensor, wanted: Tensor) -> None:
@@ -78,7 +83,7 @@ def plain_features(kind: str, text: str, prompt: SoftPrompt, limit: int) -> dict
 @pytest.mark.parametrize("shape", [(0, 0), (3, 2)])
 def test_features_are_those_of_a_plain_pass(kind: str, shape: tuple[int, int]) -> None:
     prompt, limit = soft_prompt(*shape), 40
-    found = extract(backbone(kind), TEXTS, TEMPLATE, prompt, (1,), limit)
+    found = extract(backbone(kind), TEXTS, TEMPLATE, prompt, pairs(1), limit)
 
     assert sorted(found) == [(1, "last"), (1, "max"), (1, "mean")]
     for place in PLACES:
@@ -111,7 +116,7 @@ def test_what_the_template_puts_around_an_input_is_left_out_of_its_mean() -> Non
 def test_layers_above_the_wanted_ones_do_not_change_what_is_read() -> None:
     """Extraction leaves early; serving taps a whole prefill. Both have to read the same."""
     prompt, encoder = soft_prompt(), Encoder(backbone().tokenizer, TEMPLATE, 40)
-    early = extract(backbone(), TEXTS, TEMPLATE, prompt, (1,), 40)
+    early = extract(backbone(), TEXTS, TEMPLATE, prompt, pairs(1), 40)
     rows = encoder.rows(TEXTS)
     group = Group(prompt, backbone().prefix(prompt, encoder.head), len(rows))
     state = backbone().prefill(rows, [group], room=1, taps=(1, 2))
@@ -123,9 +128,9 @@ def test_layers_above_the_wanted_ones_do_not_change_what_is_read() -> None:
 @few
 @given(texts=st.lists(st.text(max_size=12), min_size=2, max_size=20))
 def test_a_row_has_in_a_batch_the_features_it_has_alone(texts: list[str]) -> None:
-    together = extract(backbone(), texts, TEMPLATE, soft_prompt(), (1, 2), 40)
+    together = extract(backbone(), texts, TEMPLATE, soft_prompt(), pairs(1, 2), 40)
     for number in {0, len(texts) // 2, len(texts) - 1}:
-        alone = extract(backbone(), texts[number : number + 1], TEMPLATE, soft_prompt(), (1, 2), 40)
+        alone = extract(backbone(), texts[number : number + 1], TEMPLATE, soft_prompt(), pairs(1, 2), 40)
         for key, found in together.items():
             close(found[number : number + 1], alone[key])
 
@@ -193,8 +198,9 @@ def usual() -> Fitted:
 
 
 def read(readout: LabelReadout, texts: Sequence[str]) -> Tensor:
-    found = extract(backbone(), texts, readout.template, readout.prompt, readout.layers, 256)
-    return readout.logits(torch.cat([found[layer, p] for layer in readout.layers for p in readout.places], dim=1))
+    wanted = [(layer, place) for layer in readout.layers for place in readout.places]
+    found = extract(backbone(), texts, readout.template, readout.prompt, wanted, 256)
+    return readout.logits(torch.cat([found[pair] for pair in wanted], dim=1))
 
 
 def right(readout: LabelReadout, examples: Sequence[Example]) -> float:

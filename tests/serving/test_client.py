@@ -17,7 +17,7 @@ from softprompt.supervisor import sockets
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "a secret of this test"  # noqa: S105
+SECRET = "a secret of this test"
 WORK = Work(target=Target("tiny"), text="hello", stream=True)
 END = Done(output="done", input_tokens=1, virtual_tokens=0, generated_tokens=1, stop_reason="eos_token")
 

@@ -15,11 +15,12 @@ from softprompt import TunedPrompt, generate, load_model, tune
 from softprompt.data.records import Example
 from softprompt.data.wrapper import Wrapper
 from softprompt.engine import events, readout_fit, readout_tune
+from softprompt.engine.artifact import READOUT
 from softprompt.errors import CheckpointInvalid, DatasetInvalid, LossNotFinite, ModelUnsupported, ParameterInvalid
 from softprompt.params import GenerateConfig, Readout, TuneConfig
 from softprompt.workbench.respond import Responder
 from softprompt.workbench.tune_records import metrics_record
-from softprompt.workbench.tune_rows import TuneRows, content_hash
+from softprompt.workbench.tune_rows import content_hash
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone, CausalBackbone
@@ -220,6 +221,31 @@ def test_a_finished_readout_is_not_fitted_again(backbone: Backbone, examples: li
     assert not (tmp_path / "a.run").exists()
 
 
+def test_a_readout_goes_on_behind_the_rows_that_were_read(
+    backbone: Backbone, examples: list[Example], tmp_path: Path
+) -> None:
+    config = TuneConfig(readout="only", checkpoint_seconds=0.0)
+    rows = examples + [Example(f"{e.input} once more", e.output) for e in examples]
+
+    def attempt(name: str, dies: bool = False) -> list[events.Event]:
+        told: list[events.Event] = []
+
+        def hear(event: events.Event) -> None:
+            told.append(event)
+            if dies and event == events.Kept("states"):
+                raise KeyboardInterrupt
+
+        tune(rows, model=backbone, out=tmp_path / name, config=config, listener=hear, resume=True)
+        return told
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            attempt("a", dies=True)
+    last, calm = attempt("a"), attempt("b")
+    assert (last.count(events.Kept("states")), calm.count(events.Kept("states"))) == (1, 3)
+    assert (tmp_path / "a" / READOUT).read_bytes() == (tmp_path / "b" / READOUT).read_bytes()
+
+
 @pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("readout_epochs", [0, 1])
 def test_too_few_rows_for_a_readout_are_said(
@@ -254,9 +280,9 @@ def test_no_rows_are_refused_before_a_model_is_looked_for(examples: list[Example
             tune(examples, model="no/such/model", validation=share)
 
 
-def test_a_number_that_is_none_is_not_written(examples: list[Example]) -> None:
+def test_a_number_that_is_none_is_not_written() -> None:
     history = [{"epoch": 0, "loss": 1.5, "validation_loss": float("nan"), "metric": None}]
-    record = metrics_record(TuneRows(train=examples), history, None)
+    record = metrics_record(history, None)
     assert record == {"epochs": [{"epoch": 0, "loss": 1.5, "validation_loss": None, "metric": None}]}
 
 

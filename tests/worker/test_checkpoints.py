@@ -77,6 +77,23 @@ def test_what_is_kept_beside_the_checkpoint_travels_with_it(store: ArtifactStore
         assert (checkpoint_of(there).with_name(name)).read_bytes() == (side / name).read_bytes()
 
 
+def test_what_a_readout_has_read_moves_to_the_next_attempt(store: ArtifactStore, tmp_path: Path) -> None:
+    """The attempt that read most; it stays on its machine."""
+    scratch = tmp_path / "scratch"
+    for attempt, count in (("000001", 2), ("000002", 3), ("000003", 1)):
+        folder = scratch / attempt / "tuned.run"
+        folder.mkdir(parents=True)
+        for number in range(count):
+            (folder / f"states-a-{number:08d}.safetensors").write_text(attempt)
+    out = scratch / "000004" / "tuned"
+    bring(store, "run", scratch, out)
+    found = sorted(checkpoint_of(out).parent.glob(checkpoints.STATES))
+    assert [path.read_text() for path in found] == ["000002"] * 3
+    bring(store, "run", scratch, out)
+    assert sorted(checkpoint_of(out).parent.glob(checkpoints.STATES)) == found
+    assert list(store.keys("checkpoints/run")) == []
+
+
 def test_a_courier_keeps_one_checkpoint_in_the_store(store: ArtifactStore, tmp_path: Path) -> None:
     out = tmp_path / "desk" / "tuned"
     courier = Courier(store, "run", 3, out, trouble=pytest.fail)

@@ -88,7 +88,11 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Beside the checkpoint there is now something else that is done once: "readout", "answers"."""
+    """Beside the checkpoint there is now something else that is done once.
+
+    Attributes:
+        what: "states" (of the rows that a readout is fitted on), "readout", "answers".
+    """
 
     what: str
 

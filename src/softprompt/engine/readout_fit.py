@@ -1,8 +1,9 @@
-"""Fit a label readout on a few hundred rows, every choice made by cross-validation on these rows alone.
+"""Fit a label readout, every choice made by cross-validation on its own rows alone.
 
 The map is a multinomial logistic regression on standardised hidden states. Two priors make it learn from few rows:
 combinations that share a label share weights ("Warehouse" and "Warehouse, Packaging" are neighbours), and rare answers
-weigh more, by the root of their rarity. Layers and the strength of the ridge are chosen among a few candidates.
+weigh more, by the root of their rarity. Layers and the strength of the ridge are chosen among a few candidates, on a
+sample if there are many rows; the map itself learns from many more.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from torch import Tensor
 
 from softprompt.data.records import Example
 from softprompt.data.template import Template
-from softprompt.engine.packing import pack
-from softprompt.engine.readout import PLACES, LabelReadout, features
+from softprompt.engine.readout import LabelReadout
+from softprompt.engine.readout_states import KeptStates, States, extract
 from softprompt.engine.soft_prompt import SoftPrompt
-from softprompt.engine.tokens import Encoder
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import CausalBackbone
 
+Choice = tuple[tuple[int, ...], tuple[str, ...]]
+"""Layers, and places at each of them."""
 RIDGES = (0.01, 0.03, 0.1, 0.3)
 """Candidates for the strength of the pull towards zero, per feature-normalised row."""
 SHARED = 0.5
@@ -36,7 +38,8 @@ BALANCE = 1.0
 FOLDS = 5
 REPEATS, FEW_ROWS = 3, 400
 """Up to so many rows cross-validation is repeated with other folds: one deal of few rows chooses by chance."""
-ROWS = 16
+CHOOSING_ROWS, FITTING_ROWS = 2_000, 20_000
+"""Rows that layers and ridge are chosen on, and that the map learns from, at most; of more, a sample by answers."""
 STEPS = 80
 """Of the solver, at most."""
 
@@ -64,11 +67,13 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The readout, the trial it came from, and all others."""
+    """The readout, the trial it came from, all others, and how many rows these were judged and it was fitted on."""
 
     readout: LabelReadout
     chosen: Trial
     trials: tuple[Trial, ...]
+    judged: int
+    rows: int
 
 
 def too_few(answers: Sequence[str]) -> str:
@@ -89,6 +94,7 @@ def fit(
     prompt: SoftPrompt | None = None,
     max_input_tokens: int = 256,
     seed: int = 73,
+    keep: KeptStates | None = None,
 ) -> Fitted:
     """Fit a readout.
 
@@ -99,29 +105,62 @@ def fit(
         parts: an answer's labels (an answer of one label is its own).
         prompt: vectors around the input, if there are some.
         max_input_tokens: where inputs are cut.
-        seed: of the folds.
+        seed: of the folds, and of samples.
+        keep: where the states of the rows are kept until the readout is there.
     """
     prompt = prompt or SoftPrompt()
     labels = tuple(sorted({example.output for example in examples}))
-    answers = torch.tensor([labels.index(example.output) for example in examples])
-    candidates = layer_choices(backbone.depth)
-    wanted = tuple(sorted({layer for layers, _ in candidates for layer in layers}))
-    found = extract(backbone, [e.input for e in examples], template, prompt, wanted, max_input_tokens)
+    every = torch.tensor([labels.index(example.output) for example in examples])
     prior = label_prior(labels, parts)
-    deals = [_folds(answers, seed + i) for i in range(REPEATS if len(examples) <= FEW_ROWS else 1)]
-    trials = []
+
+    def read(numbers: Tensor, wanted: Sequence[tuple[int, str]]) -> States:
+        texts = [examples[number].input for number in numbers.tolist()]
+        return extract(backbone, texts, template, prompt, wanted, max_input_tokens, keep)
+
+    judged, fitting = sample(every, CHOOSING_ROWS, seed), sample(every, FITTING_ROWS, seed)
+    candidates = layer_choices(backbone.depth)
+    found = read(judged, sorted({pair for choice in candidates for pair in _pairs(choice)}))
     with _one_thread():
-        for layers, places in candidates:
-            taken = torch.cat([found[layer, place] for layer in layers for place in places], dim=1)
-            trials += [
-                Trial(layers, places, ridge, *scores)
-                for ridge, scores in zip(RIDGES, _cross_validate(taken, answers, prior, deals), strict=True)
-            ]
-        best = max(trials, key=lambda trial: trial.value)
-        taken = torch.cat([found[layer, place] for layer in best.layers for place in best.places], dim=1)
-        center, scale, weight, bias = _solve(taken, answers, prior, [best.ridge])[0]
+        trials = _tried(candidates, found, every[judged], prior, seed)
+    best = max(trials, key=lambda trial: trial.value)
+    wanted = _pairs((best.layers, best.places))
+    if len(fitting) > len(judged):
+        found = read(fitting, wanted)
+    with _one_thread():
+        taken = torch.cat([found[pair] for pair in wanted], dim=1)
+        center, scale, weight, bias = _solve(taken, every[fitting], prior, [best.ridge])[0]
     readout = LabelReadout(labels, best.layers, best.places, center, scale, weight, bias, template, prompt)
-    return Fitted(readout, best, tuple(trials))
+    return Fitted(readout, best, tuple(trials), len(judged), len(fitting))
+
+
+def sample(answers: Tensor, most: int, seed: int) -> Tensor:
+    """Numbers of about so many rows, in order: of each answer the same share, and at least one."""
+    if len(answers) <= most:
+        return torch.arange(len(answers))
+    generator = torch.Generator().manual_seed(seed)
+    kept = []
+    for answer in range(int(answers.max()) + 1):
+        rows = (answers == answer).nonzero()[:, 0]
+        share = -(-len(rows) * most // len(answers))
+        kept.append(rows[torch.randperm(len(rows), generator=generator)[:share]])
+    return torch.cat(kept).sort().values
+
+
+def _pairs(choice: Choice) -> list[tuple[int, str]]:
+    """(layer, place) in the order in which a readout has them."""
+    layers, places = choice
+    return [(layer, place) for layer in layers for place in places]
+
+
+def _tried(candidates: Sequence[Choice], found: States, answers: Tensor, prior: Tensor, seed: int) -> list[Trial]:
+    """Every choice with every ridge, cross-validated."""
+    deals = [_folds(answers, seed + i) for i in range(REPEATS if len(answers) <= FEW_ROWS else 1)]
+    trials = []
+    for choice in candidates:
+        taken = torch.cat([found[pair] for pair in _pairs(choice)], dim=1)
+        scores = _cross_validate(taken, answers, prior, deals)
+        trials += [Trial(*choice, ridge, *each) for ridge, each in zip(RIDGES, scores, strict=True)]
+    return trials
 
 
 @contextmanager
@@ -138,7 +177,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def layer_choices(depth: int) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
+def layer_choices(depth: int) -> list[Choice]:
     """Layers and places to try: single layers in the upper middle, where meaning stands, and several together.
 
     The largest values say which words turn up at all: that helps where single words give an answer away, in low layers
@@ -149,37 +188,11 @@ def layer_choices(depth: int) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
         return tuple(dict.fromkeys(max(1, min(depth, round(depth * share))) for share in shares))
 
     singles = at(0.5, 0.57, 0.67, 0.83)
-    choices: list[tuple[tuple[int, ...], tuple[str, ...]]] = [((layer,), ("mean",)) for layer in singles]
+    choices: list[Choice] = [((layer,), ("mean",)) for layer in singles]
     choices += [(layers, ("mean",)) for layers in (at(0.5, 0.67, 0.83), at(0.4, 0.57, 0.73, 0.93)) if len(layers) > 1]
     choices.append((at(0.07, 0.33, 0.57, 0.83), ("mean", "max")))
     choices.append((singles[-1:], ("mean", "last")))
     return list(dict.fromkeys(choices))
-
-
-@torch.inference_mode()
-def extract(
-    backbone: CausalBackbone,
-    texts: Sequence[str],
-    template: Template,
-    prompt: SoftPrompt,
-    layers: Sequence[int],
-    max_input_tokens: int,
-) -> dict[tuple[int, str], Tensor]:
-    """Hidden states `[B, H]` of each text by (layer, place); layers above the highest wanted one never run."""
-    encoder = Encoder(backbone.tokenizer, template, max_input_tokens)
-    rows = encoder.rows(list(texts))
-    depth = max(layers)
-    prefix = backbone.prefix(prompt, encoder.head, depth)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].prompt))
-    taken: dict[tuple[int, str], list[Tensor]] = {(layer, place): [] for layer in layers for place in PLACES}
-    for start in range(0, len(order), ROWS):
-        chosen = [rows[i] for i in order[start : start + ROWS]]
-        packed = backbone.place(pack(chosen, prompt.suffix_length))
-        _, tapped = backbone.rows(packed, [(prefix, 0, len(chosen))], suffix=prompt.suffix, depth=depth, taps=layers)
-        for layer, place in taken:
-            taken[layer, place].append(features(tapped, packed, chosen, (layer,), (place,)).cpu())
-    back = torch.tensor(order).argsort()
-    return {key: torch.cat(blocks)[back].clone() for key, blocks in taken.items()}
 
 
 def label_prior(labels: Sequence[str], parts: Callable[[str], tuple[str, ...]]) -> Tensor:
@@ -238,14 +251,18 @@ def _solve(
 def _span(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates `[n, r]` of n rows in the space they span, and the way back `[r, d]`.
 
-    n rows span at most n dimensions; the ridge solution lies in them, and the problem becomes n × n. The axes are those
-    of the products of rows with rows, which are few, and not of a decomposition of the long rows themselves.
+    n rows span at most n dimensions, and at most d; the ridge solution lies in them. The axes are those of the products
+    of rows with rows, or of dimensions with dimensions, whichever are fewer, and not of a decomposition of the rows
+    themselves.
     """
     wide = rows.double()
-    square, axes = torch.linalg.eigh(wide @ wide.T)
+    few_rows = wide.shape[0] <= wide.shape[1]
+    square, axes = torch.linalg.eigh(wide @ wide.T if few_rows else wide.T @ wide)
     kept = square > square[-1] * 1e-12
-    length = square[kept].sqrt()
-    return axes[:, kept] * length, (axes[:, kept] / length).T @ wide
+    axes, length = axes[:, kept], square[kept].sqrt()
+    if few_rows:
+        return axes * length, (axes / length).T @ wide
+    return wide @ axes, axes.T
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ T = TypeVar("T")
 ASK_SECONDS = 60.0
 """For everything but answers."""
 QUIET_SECONDS = 10.0
-"""After which a host that says nothing is asked whether it lives: an answer may take long, a frozen host takes for ever."""
+"""After which a host that says nothing is asked whether it lives: answers may take long, frozen hosts take for ever."""
 ALIVE_SECONDS = 20.0
 """In which a host that lives says so, however busy its machine is."""
 
@@ -131,8 +131,8 @@ class ServingClient:
     def _away(self, error: Exception) -> Unavailable:
         if isinstance(error, TimeoutError):
             return Unavailable(
-                f"The serving host at {self._url} does not answer: it is frozen, or its machine is. `softprompt status` "
-                "names its process; when that is killed, `softprompt up` starts another."
+                f"The serving host at {self._url} does not answer: it is frozen, or its machine is. `softprompt "
+                "status` names its process; when that is killed, `softprompt up` starts another."
             )
         return Unavailable(
             f"The serving host at {self._url} cannot be reached ({type(error).__name__}: {error}). "

@@ -38,6 +38,8 @@ def save(path: Path, key: str, kept: KeptReadout) -> None:
         "notes": kept.notes,
         "labels": fitted and fitted.readout.labels,
         "chosen": fitted and asdict(fitted.chosen),
+        "judged": fitted and fitted.judged,
+        "rows": fitted and fitted.rows,
     }
     metadata = {"progress": json.dumps({"key": key, "update": 1}), "facts": json.dumps(facts)}
     checkpoint.write(path, fitted.readout.tensors() if fitted else {}, metadata)
@@ -75,4 +77,4 @@ def _fitted(
         prompt=SoftPrompt(**vectors),
         **own,
     )
-    return Fitted(readout, trial, (trial,))
+    return Fitted(readout, trial, (trial,), int(facts["judged"]), int(facts["rows"]))

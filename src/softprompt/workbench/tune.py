@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from softprompt.engine.loading import load_model
 from softprompt.engine.packing import Row
 from softprompt.engine.plans import EXAMPLE_TOKENS
 from softprompt.engine.precision import decided, products
+from softprompt.engine.readout_states import KeptStates
 from softprompt.engine.score import calibration, label_scores
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
@@ -40,7 +42,7 @@ from softprompt.errors import DatasetInvalid, ModelUnsupported, ParameterInvalid
 from softprompt.params import Init, TuneConfig
 from softprompt.workbench import kept_readout
 from softprompt.workbench.tune_check import check_config
-from softprompt.workbench.tune_records import best_metric, data_record, metrics_record, recipe_record
+from softprompt.workbench.tune_records import best_metric, data_record, metrics_record, recipe_record, too_many
 from softprompt.workbench.tune_rows import Rows, TuneRows, content_hash, read_rows
 from softprompt.workbench.tune_validation import validation
 
@@ -140,6 +142,8 @@ class _Job:
     notes: list[str] = field(default_factory=list)
     recipe: Recipe | None = None
     tokens: int = 0
+    states: KeptStates | None = None
+    """Where what the readout reads is kept on the way."""
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -200,8 +204,11 @@ class _Job:
             for sentence in found.notes:
                 self.note(sentence)
             return found.fitted
+        told = partial(self.listener, events.Kept("states"))
+        self.states = KeptStates(path.parent, key, self.config.checkpoint_seconds, told)
         fitted = self.readout(backbone, outcome, should_stop)
         kept_readout.save(path, key, kept_readout.KeptReadout(fitted, tuple(self.notes[said:])))
+        self.states.clear()
         self.listener(events.Kept("readout"))
         return fitted
 
@@ -244,6 +251,7 @@ class _Job:
             f"label readout: layers {', '.join(map(str, best.layers))} ({' and '.join(best.places)}), ridge "
             f"{best.ridge:g}, {best.exact:.2f} exact in {readout_fit.FOLDS}-fold cross-validation on the training rows"
             + (f" and the {self.rows.lent} held out of them" if self.rows.lent else "")
+            + too_many(self.rows.known, fitted)
         )
         text = best_metric(outcome.history if outcome else ())
         if wanted == "auto" and text is not None and text > best.exact:
@@ -358,7 +366,7 @@ class _Job:
             readout=replace(fitted.readout, template=template) if fitted else None,
             recipe=recipe_record(self.config, self.recipe, self.notes),
             data=data_record(self.rows),
-            metrics=metrics_record(self.rows, outcome.history if outcome else (), fitted),
+            metrics=metrics_record(outcome.history if outcome else (), fitted),
             versions=versions_here(),
         )
 
@@ -370,6 +378,7 @@ class _Job:
             lambda answer: labels_of(answer, self.rows.task),
             max_input_tokens=self.config.max_input_tokens,
             seed=self.config.seed,
+            keep=self.states,
         )
 
     def _key(self, backbone: Backbone) -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from softprompt.data.records import Example
 from softprompt.engine import readout_fit
 from softprompt.engine.defaults import Recipe
 from softprompt.params import TuneConfig
@@ -37,14 +38,20 @@ def data_record(rows: TuneRows) -> dict[str, Any]:
     }
 
 
-def metrics_record(rows: TuneRows, history: Sequence[dict[str, Any]], fitted: Fitted | None) -> dict[str, Any]:
+def metrics_record(history: Sequence[dict[str, Any]], fitted: Fitted | None) -> dict[str, Any]:
     """What was measured while tuning."""
     record: dict[str, Any] = {"epochs": list(history)}
     if fitted:
         record["readout"] = {
-            "cross_validation": asdict(fitted.chosen), "folds": readout_fit.FOLDS, "rows": len(rows.known)
+            "cross_validation": asdict(fitted.chosen), "folds": readout_fit.FOLDS, "rows": fitted.rows
         }  # fmt: skip
     return {name: finite(value) for name, value in record.items()}
+
+
+def too_many(known: Sequence[Example], fitted: Fitted) -> str:
+    """That a readout was not chosen on all rows, or not fitted on all; empty if it was."""
+    words = "" if fitted.judged == len(known) else f", on a sample of {fitted.judged:,}"
+    return words if fitted.rows == len(known) else f"{words}; fitted on {fitted.rows:,} of {len(known):,} rows"
 
 
 def best_metric(history: Sequence[dict[str, Any]]) -> float | None:

@@ -20,6 +20,8 @@ NAME = "checkpoint.safetensors"
 ANSWERS = "answers.json"
 NAMES = (NAME, "readout.safetensors", ANSWERS)
 """What is carried of the folder beside a run's result."""
+STATES = "states-*.safetensors"
+"""What a label readout has read so far: large, and so it stays on the machine that read it."""
 _PLAIN = "checkpoint."
 _LONGEST_HEADER = 64 << 20
 
@@ -58,6 +60,7 @@ def bring(store: ArtifactStore, run_id: str, scratch: Path, out: Path) -> int | 
     keys = sorted(store.keys(_folder(run_id)), key=lambda key: (_update_in(key), key))
     side = checkpoint_of(out).parent
     found = {name: _bring(store, [k for k in keys if _name_in(k) == name], scratch, side / name) for name in NAMES}
+    _bring_states(scratch, side)
     return found[ANSWERS] if found[NAME] is None else found[NAME]
 
 
@@ -73,6 +76,16 @@ def _bring(store: ArtifactStore, keys: Sequence[str], scratch: Path, target: Pat
         shutil.copyfile(newest, fresh)
         fresh.replace(target)
     return update
+
+
+def _bring_states(scratch: Path, side: Path) -> None:
+    """Move the states of the attempt that read most."""
+    folders = [folder for folder in scratch.glob("*/*.run") if folder != side]
+    found = max((sorted(folder.glob(STATES)) for folder in folders), key=len, default=[])
+    if len(found) > len(list(side.glob(STATES))):
+        side.mkdir(parents=True, exist_ok=True)
+        for path in found:
+            path.replace(side / path.name)
 
 
 def forget(store: ArtifactStore, run_id: str) -> None:
