@@ -80,6 +80,31 @@ def test_default_template_has_these_ids() -> None:
     assert (row.input_start, row.input_end, row.cut) == (0, 5, False)
 
 
+INPUT, OUTPUT, YES = (43, 80, 82, 87, 86, 28, 223), (223, 49, 87, 86, 82, 87, 86, 28), (59, 71, 85, EOS)
+GOLDEN = [
+    # template, ids in front of every input, ids of "hi" and what follows it, whether the target begins with a blank
+    (Template(), INPUT, (74, 75, *OUTPUT), True),
+    (Template(instruction="Route."), (52, 81, 87, 86, 71, 16, 201, *INPUT), (74, 75, *OUTPUT), True),
+    (Template("{{input}}"), (), (74, 75), False),
+    (Template("Q: {{ input }}\nA:\n"), (51, 28, 223), (74, 75, 201, 35, 28, 201), False),
+    (Template("{{input}} => "), (), (74, 75, 223, 31, 32), True),
+    (Template("{{input}}=").with_shots([("a", "b")]), (67, 31, 68, 201, 201), (74, 75, 31), False),
+]
+
+
+@pytest.mark.parametrize(("template", "head", "prompt", "blank"), GOLDEN)
+def test_every_kind_of_template_has_these_ids(
+    template: Template, head: tuple[int, ...], prompt: tuple[int, ...], blank: bool
+) -> None:
+    for kind, first in ((CAUSAL, ()), (WITH_BOS, (BOS,))):
+        row = encoder(kind, template).row("hi", "Yes")
+        assert encoder(kind, template).head == (*first, *head)
+        assert (row.prompt, row.target) == (prompt, (223, *YES) if blank else YES)
+    row = encoder(T5, template).row("hi", "Yes")
+    assert encoder(T5, template).head == ()
+    assert (row.prompt, row.target) == ((*head, *prompt, EOS), YES)
+
+
 def test_beginning_token_belongs_to_the_head() -> None:
     assert encoder(WITH_BOS, Template()).head == (BOS, *encoder(CAUSAL, Template()).head)
     assert encoder(WITH_BOS, Template("{{input}}")).head == (BOS,)
