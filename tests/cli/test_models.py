@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from softprompt import cli
+from softprompt import catalogue, cli
+from softprompt.engine.embedding_scale import embedding_rms
 from softprompt.testing.tiny import tiny_model
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -64,6 +65,18 @@ def test_show_without_the_model_says_how_to_get_it(run: Run) -> None:
     shown = run("models", "show", "smollm2-135m")
     assert f"softprompt models pull {SMOLLM2}" in shown.out
     assert "path" not in json.loads(run("models", "show", "smollm2-135m", "--json").out)
+
+
+def test_show_tells_a_learning_rate_for_every_model_that_tunes(run: Run, pulled: Path) -> None:
+    """Its own, or one that follows its embeddings: in numbers once they are here."""
+    here = json.loads(run("models", "show", SMOLLM2, "--json").out)
+    assert here["learning_rate"] == pytest.approx(0.22 * embedding_rms(pulled), rel=0.01)  # type: ignore[operator]
+    assert here["relative_learning_rate"] == 0.22
+    for card in catalogue.cards():
+        found = run("models", "show", card.id).out
+        assert ("learning rate" in found) == card.tunable, card.id
+    assert "0.22 × the scale (RMS) of the model's embeddings" in run("models", "show", "llama-2-13b-chat").out
+    assert json.loads(run("models", "show", "flan-t5-xl", "--json").out)["learning_rate"] == 0.3
 
 
 def test_pull_prints_the_folder(run: Run, pulled: Path) -> None:

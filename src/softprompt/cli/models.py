@@ -12,6 +12,7 @@ from softprompt import catalogue
 from softprompt.catalogue import ModelCard
 from softprompt.cli import new_app
 from softprompt.cli.output import print_json
+from softprompt.engine.embedding_scale import embedding_rms
 from softprompt.engine.sources import available, locate
 
 app = new_app(no_args_is_help=True, help="Foundation models: list, show, pull.")
@@ -20,6 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 ModelId = Annotated[
     str, typer.Argument(metavar="ID", help="An id of the catalogue, in any case, or another name of it.")
 ]
+_UNITS = {"relative_learning_rate": " × the scale (RMS) of the model's embeddings"}
 
 
 @app.command("list")
@@ -47,7 +49,7 @@ def show(model_id: ModelId, as_json: AsJson = False) -> None:
         return
     for name, value in facts.items():
         if value not in (None, "", []):
-            typer.echo(f"{name.replace('_', ' '):18} {_words(value)}")
+            typer.echo(f"{name.replace('_', ' '):22} {_words(value)}{_UNITS.get(name, '')}")
     if path is None and card.tunable:
         typer.echo(f"\nNot on this machine yet: softprompt models pull {card.id}")
 
@@ -71,6 +73,10 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, Any]:
     facts = dataclasses.asdict(card)
     if not card.reason:
         facts.pop("reason")
+    if card.tunable and card.learning_rate is None:
+        rms = embedding_rms(path) if path is not None else None
+        facts["relative_learning_rate"] = catalogue.RELATIVE_LEARNING_RATE
+        facts["learning_rate"] = None if rms is None else float(f"{catalogue.RELATIVE_LEARNING_RATE * rms:.3g}")
     return {**facts, "available": path is not None} | ({"path": str(path.absolute())} if path is not None else {})
 
 
