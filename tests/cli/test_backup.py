@@ -40,6 +40,13 @@ def test_it_asks_before_it_replaces(call: Call, data: Path, tmp_path: Path) -> N
     assert call("restore", tmp_path / "b.zip", "--replace", "--data-dir", data).code == 0
 
 
+def test_a_backup_that_is_refused_leaves_no_database(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "b.zip").write_bytes(b"no archive")
+    done = call("restore", tmp_path / "b.zip", "--data-dir", tmp_path / "new")
+    assert (done.code, "b.zip" in done.err) == (2, True)
+    assert not (tmp_path / "new" / "studio.db").exists()
+
+
 def test_a_running_studio_is_not_replaced(call: Call, data: Path, tmp_path: Path) -> None:
     with sole(data):
         assert call("backup", tmp_path / "b.zip", "--data-dir", data).code == 0

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from softprompt.errors import Conflict, NameTaken, NotFound, UsageError
 from softprompt.storage import backup, dump
@@ -122,6 +123,20 @@ def test_what_comes_back_into_the_other_kind_is_what_was_there(
     assert rows_of(other) == rows_of(database)
     assert files_of(there) == files_of(here)
     assert other.revision() == Database.newest_revision()
+
+
+def test_tables_of_others_in_the_same_database_are_left_alone(
+    filled: Database, store: ArtifactStore, tmp_path: Path
+) -> None:
+    with filled.alone() as connection:
+        connection.execute(text("CREATE TABLE customers (name TEXT)"))
+        connection.execute(text("INSERT INTO customers VALUES ('Kim')"))
+    made = backup.write(filled, store, tmp_path / "b.zip")
+    assert "customers" not in made.rows
+    backup.restore(tmp_path / "b.zip", filled, store, scratch=tmp_path, replace=True)
+    with filled.alone() as connection:
+        assert connection.execute(text("SELECT name FROM customers")).scalar_one() == "Kim"
+        connection.execute(text("DROP TABLE customers"))
 
 
 def test_numbers_go_on_behind_the_restored_ones(

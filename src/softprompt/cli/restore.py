@@ -28,13 +28,14 @@ def command(
     The studio must not run. Backups of older versions are migrated.
     """
     from softprompt.storage import backup
-    from softprompt.supervisor.home import office_of, sole
+    from softprompt.supervisor.home import is_there, office_of, sole
 
     studio = settings(data_dir, database_url, storage_url)
     with sole(studio.data_dir, wish="be restored"):
         office = office_of(studio)
         try:
-            _refuse_workers(office)
+            if is_there(studio):  # else asking would make an empty database, which stays when the backup is refused
+                _refuse_workers(office)
             made = backup.restore(
                 file, office.database, office.store, scratch=studio.data_dir / "scratch", replace=replace
             )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import typer
+
+MOST_ITEMS = 12
+"""Of a list of things with several fields."""
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -> None:
@@ -21,14 +24,24 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], nothing: st
 
 
 def print_facts(document: Mapping[str, Any]) -> None:
-    """Every field that says something; nested ones below."""
+    """Every field that says something; nested ones below, of a long list its beginning."""
+    for line in _facts(document, ""):
+        typer.echo(line)
+
+
+def _facts(document: Mapping[str, Any], indent: str) -> Iterator[str]:
     for name, value in document.items():
+        title, inner = f"{indent}{name.replace('_', ' ')}", f"{indent}  "
         if isinstance(value, dict) and value:
-            typer.echo(name.replace("_", " "))
-            for inner, item in value.items():
-                typer.echo(f"  {inner.replace('_', ' '):20} {_word(item)}")
+            yield title
+            yield from _facts(value, inner)
+        elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+            yield title
+            yield from (f"{inner}{_word(item)}" for item in value[:MOST_ITEMS])
+            if len(value) > MOST_ITEMS:
+                yield f"{inner}… and {len(value) - MOST_ITEMS:,} more: --json shows them"
         elif value not in (None, "", [], {}):
-            typer.echo(f"{name.replace('_', ' '):22} {_word(value)}")
+            yield f"{title:22} {_word(value)}"
 
 
 def moment(text: str | None, *, seconds: bool = False) -> str:
@@ -43,6 +56,8 @@ def _word(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(_word, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_word(item)}" for name, item in value.items())
     if isinstance(value, float):
         return f"{value:.6g}"
     return "–" if value is None else str(value)

@@ -15,15 +15,25 @@ from typing import Any
 
 from sqlalchemy import JSON, Connection, DateTime, MetaData, Table, Text, bindparam, cast, insert, select, text
 
+from softprompt.storage import people, work  # noqa: F401  (they and the next fill the metadata)
+from softprompt.storage import tables as _nouns  # noqa: F401
+from softprompt.storage.types import Base
+
 _VERSIONS = "alembic_version"
 _BATCH = 500
 
 
 def tables(connection: Connection) -> dict[str, Table]:
-    """The studio's tables as they are there, by name."""
+    """The studio's tables as they are there, by name. Others may share its database; they are nobody's business."""
+    return {name: table for name, table in sorted(_found(connection).tables.items()) if name != _VERSIONS}
+
+
+def _found(connection: Connection) -> MetaData:
+    # A table that a later version gives up has to be named here still.
+    ours = {*Base.metadata.tables, _VERSIONS}
     found = MetaData()
-    found.reflect(connection)
-    return {name: table for name, table in sorted(found.tables.items()) if name != _VERSIONS}
+    found.reflect(connection, only=lambda name, _: name in ours)
+    return found
 
 
 def lines(connection: Connection, table: Table) -> Iterator[bytes]:
@@ -49,9 +59,7 @@ def fill(connection: Connection, table: Table, rows: Iterable[bytes]) -> int:
 
 def drop_all(connection: Connection) -> None:
     """Remove every table of the studio, and the note of its revision."""
-    found = MetaData()
-    found.reflect(connection)
-    found.drop_all(connection)
+    _found(connection).drop_all(connection)
 
 
 def holds_rows(connection: Connection) -> bool:
