@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from softprompt.config import Settings
 from studio_fixtures import (  # noqa: F401  (fixtures for all folders)
@@ -36,6 +37,10 @@ from studio_fixtures import (  # noqa: F401  (fixtures for all folders)
 
 # Torch and all that is imported stays; to look through it again and again takes a tenth of the tests' time.
 gc.set_threshold(20_000, 20, 50)
+
+# Nothing fails because the machine is busy.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 

@@ -54,10 +54,10 @@ def test_a_label_with_one_row_stays_in_training() -> None:
         assert "rare" in {e.output for e in split(rows, 0.5, seed, task="classification")[0]}
 
 
-def test_near_copies_stay_together_if_asked() -> None:
+def test_near_copies_stay_together() -> None:
     texts = [" ".join(f"w{i * 7 % 31}x{k * i % 29}" for k in range(1, 9)) for i in range(1, 29)]
     rows = [Example(text + end, "AB"[i % 2]) for i, text in enumerate(texts) for end in ("", ".", " and more")]
-    train, held = split(rows, 0.3, 1, near=True)
+    train, held = split(rows, 0.3, 1)
     assert len(held) == 24
     assert set(Counter(e.input.split()[0] for e in train + held).values()) == {3}
     assert not {e.input.split()[0] for e in train} & {e.input.split()[0] for e in held}
@@ -65,7 +65,7 @@ def test_near_copies_stay_together_if_asked() -> None:
 
 def test_rows_of_one_pattern_can_be_parted_nevertheless() -> None:
     rows = [Example(f"please tell me all about the number {i}", "A") for i in range(40)]
-    assert len(split(rows, 0.25, 1, near=True)[1]) == 10
+    assert len(split(rows, 0.25, 1)[1]) == 10
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, float("nan")])

@@ -76,7 +76,7 @@ def split_file(
         _refuse_same(path, file)
     examples = read_examples(file)
     found = detect_task(examples) if wanted == "auto" else wanted
-    parts = dict(zip(paths, split(examples, test, seed, task=found, near=True), strict=True))
+    parts = dict(zip(paths, split(examples, test, seed, task=found), strict=True))
     rows = {name: write_jsonl(part, paths[name]) for name, part in parts.items()}
     note = _too_few_held(rows["test"], round(test * len(examples)))
     if as_json:

@@ -22,13 +22,12 @@ Group = list[int]
 
 
 def split(
-    examples: Sequence[Example], fraction: float, seed: int, *, task: Task = "auto", near: bool = False
+    examples: Sequence[Example], fraction: float, seed: int, *, task: Task = "auto"
 ) -> tuple[list[Example], list[Example]]:
     """Training rows and about `fraction` of all rows held out; both in the order of the file.
 
-    Args:
-        near: whether near copies, as `leaks` finds them, stay on one side, too. Rows that are all made after one
-            pattern are near copies of each other: where nothing would be left to part, they do not count.
+    Near copies, as `leaks` finds them, stay on one side, too. Rows that are all made after one pattern are near copies
+    of each other: where nothing would be left to part, they do not count.
     """
     if not 0 < fraction < 1:
         raise ParameterInvalid(f"fraction: {fraction} is not between 0 and 1. Take 0.2 for one row in five.")
@@ -37,9 +36,9 @@ def split(
         raise DatasetInvalid(f"{len(examples)} rows with fewer than 2 different inputs cannot be split.")
     if all(len(groups) == 1 for groups in strata):  # nothing repeats: there are no classes to keep in proportion
         strata = [[group for groups in strata for group in groups]]
-    if near:
-        joined = _joined(examples, strata)
-        strata = joined if any(len(groups) > 1 for groups in joined) else strata
+    joined = _joined(examples, strata)
+    if any(len(groups) > 1 for groups in joined):
+        strata = joined
     held = _hold_out(strata, fraction)
     train = [example for i, example in enumerate(examples) if i not in held]
     return train, [example for i, example in enumerate(examples) if i in held]

@@ -24,7 +24,7 @@ from softprompt.params import Task
 
 MOST_ROWS = 5000
 """Rows of a file that are counted; of longer ones so many, evenly over the whole file."""
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 8 * 2**20
 """Files beyond are not read for a page."""
 
 
