@@ -1,5 +1,5 @@
-"""What the service adds: HTTP, authorisation and queue over the bare engine call; the way from submit to first update;
-memory of a thousand deployments.
+"""What the service adds: HTTP, authorisation and queue over the bare engine call; the way from submit to first update,
+and from a new deployment to its first answer; memory of a thousand deployments.
 
     python benchmarks/overhead.py [--requests 200] [--deployments 1000] [--quick]
 
@@ -53,14 +53,23 @@ def measure(options: argparse.Namespace, running: Studio, client: httpx.Client) 
     model = options.model
     starts = {} if options.only_added else first_updates(running, client, model, dataset)
     labelled = finished(client, tuned(client, model, dataset, "labels", readout="only"))
-    told(client.post("/api/deployments", json={"serving_name": "labels", "prompt": labelled["tuned_prompt_id"]}))
+    live = {"first deployment live, s": deployed(client, "labels", labelled["tuned_prompt_id"], rows[0][0])}
     added = overhead(options, client, [text for text, _ in rows])
     if options.only_added:
         return added
     short = {"readout": "off", "init": "text", "virtual_tokens": 20, "batch_size": 16, "epochs": 1}
     said = finished(client, tuned(client, model, dataset, "text", **short))
-    result = {**added, **starts}
+    live["next deployment live, s"] = deployed(client, "text", said["tuned_prompt_id"], rows[0][0])
+    result = {**added, **starts, **live}
     return {**result, **memory(options, running, client, said["tuned_prompt_id"], rows[0][0])}
+
+
+def deployed(client: httpx.Client, name: str, prompt_id: str, text: str) -> float:
+    """Seconds from asking for a deployment to its first answer; the first one has the model loaded, too."""
+    began = time.perf_counter()
+    told(client.post("/api/deployments", json={"serving_name": name, "prompt": prompt_id}))
+    told(client.post("/api/generate", json={"deployment": name, "input": text, "parameters": {"max_new_tokens": 1}}))
+    return time.perf_counter() - began
 
 
 def overhead(options: argparse.Namespace, client: httpx.Client, texts: list[str]) -> dict[str, float]:
