@@ -36,10 +36,10 @@ class Studio:
     key: str
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[..., Path]) -> Iterator[Studio]:
-    """The admin signs in by the printed link, makes a key and adds a tiny model."""
-    running = Up(tmp_path_factory.mktemp("clients") / "studio")
+@pytest.fixture
+def studio(tmp_path: Path, tiny_folder: Callable[..., Path], empty_database_url: str) -> Iterator[Studio]:
+    """The admin signs in by the printed link, makes a key and adds a tiny model. Once on each kind of database."""
+    running = Up(tmp_path / "studio", "--database-url", empty_database_url)
     try:
         state = running.until_running().state
         link = re.search(r"/sign-in\?link=([\w-]+)", running.text)
