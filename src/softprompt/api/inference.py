@@ -212,7 +212,8 @@ class Streams:
         self._open = 0
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:  # not gathered: whoever is canceled meanwhile would be told of the tasks' end, not of its own
+            await asyncio.wait(self._tasks)
 
     async def _follow(self, number: int, events: AsyncIterator[Event]) -> None:
         try:

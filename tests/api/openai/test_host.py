@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openai import APIStatusError, AsyncOpenAI, OpenAI
 
 from softprompt.data.template import Template
@@ -154,19 +156,58 @@ def test_a_chat_with_a_foundation_model(client: OpenAI) -> None:
     assert answer.usage.prompt_tokens_details.virtual_tokens == 0
 
 
-def test_sixteen_at_once_say_what_they_say_alone(served: LiveStudio, client: OpenAI) -> None:
-    names = ["text", "labels", "plain", MODEL] * 4
+QUESTION = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["text", "labels", "plain", MODEL]),
+        "prompt": st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=60),
+        "max_tokens": st.integers(1, 12),
+        "stream": st.booleans(),
+    },
+    optional={
+        "temperature": st.sampled_from([0.0, 1.0]),
+        "top_p": st.sampled_from([0.5, 1.0]),
+        "stop": st.sampled_from(["e", " "]),
+        "extra_body": st.sampled_from([{"softprompt": {"way": "text"}}, {"min_tokens": 1}]),
+    },
+)
 
-    def asked(number: int) -> dict[str, Any]:
-        return {"model": names[number], "prompt": TEXTS[number], "temperature": 0, "max_tokens": 12}
 
-    async def together() -> list[str]:
-        async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key=served.key, max_retries=0) as crowd:
-            answers = await asyncio.gather(*(crowd.completions.create(**asked(number)) for number in range(16)))
-            return [answer.choices[0].text for answer in answers]
+@settings(max_examples=15)
+@given(questions=st.lists(QUESTION, min_size=2, max_size=12))
+def test_an_answer_does_not_depend_on_its_neighbours(served: LiveStudio, questions: list[dict[str, Any]]) -> None:
+    """Whatever is asked at once, of whichever prompts, in pieces or whole, greedy or drawn: as if asked alone."""
 
-    alone = [client.completions.create(**asked(number)).choices[0].text for number in range(16)]
-    assert asyncio.run(together()) == alone
+    async def ask(client: AsyncOpenAI, question: dict[str, Any]) -> tuple[str, str | None]:
+        if not question["stream"]:
+            choice = (await client.completions.create(**question, seed=5)).choices[0]
+            return choice.text, choice.finish_reason
+        told = [chunk.choices[0] async for chunk in await client.completions.create(**question, seed=5)]
+        return "".join(choice.text for choice in told), told[-1].finish_reason
+
+    async def asked() -> tuple[list[Any], list[Any]]:
+        async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key=served.key, max_retries=0) as client:
+            together = await asyncio.gather(*(ask(client, question) for question in questions))
+            return together, [await ask(client, question) for question in questions]
+
+    together, alone = asyncio.run(asked())
+    assert together == alone
+
+
+def test_who_leaves_in_the_middle_is_no_error(served: LiveStudio, caplog: pytest.LogCaptureFixture) -> None:
+    asked: Any = {"max_tokens": 400, "extra_body": {"min_tokens": 400}, "temperature": 0, "stream": True}
+
+    async def leave() -> None:
+        async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key=served.key, max_retries=0) as client:
+            for name in ("text", "plain"):
+                wanted = [client.completions.create(model=name, prompt=text, **asked) for text in TEXTS]
+                streams = await asyncio.gather(*wanted)
+                await asyncio.gather(*(anext(stream) for stream in streams))
+                await asyncio.gather(*(stream.close() for stream in streams))
+            answer = await client.completions.create(model="plain", prompt=TEXTS[0], temperature=0, max_tokens=2)
+            assert answer.choices[0].finish_reason == "length"
+
+    asyncio.run(leave())
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_our_own_interface_says_the_same(served: LiveStudio, client: OpenAI) -> None:
