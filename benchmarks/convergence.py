@@ -2,7 +2,7 @@
 
     python benchmarks/convergence.py [--epochs 8] [--probe-epochs 1] [--quick]
     python benchmarks/convergence.py --epochs 50 --stand-in [--our-epochs 10]
-    python benchmarks/convergence.py --rates 0.03 --known LOSS EPOCH [--our-epochs 10]
+    python benchmarks/convergence.py --rates 0.03 --known LOSS EPOCH [--our-epochs 10] [--set accumulate=1]
 
 PEFT, as its documentation has it: AdamW, a linear schedule, a start from text, 20 virtual tokens, batch 8 with padding.
 Its learning rate is the best of three after an epoch each, and only the full run with the best one counts. Ours:
@@ -63,6 +63,9 @@ def main() -> None:
     made.add_argument("--known", nargs=2, metavar=("LOSS", "EPOCH"), help="of PEFT's run, computed before")
     made.add_argument("--rates", type=float, nargs="+", default=RATES, help="learning rates of PEFT that are tried")
     made.add_argument("--our-epochs", type=int, help="instead of the default")
+    made.add_argument(
+        "--set", action="append", default=[], metavar="NAME=NUMBER", help="of our run, instead of defaults"
+    )
     options = made.parse_args()
     facts = begin(options)
     pairs = read_rows(options.rows)
@@ -184,10 +187,12 @@ def our_run(options: argparse.Namespace, pairs: Sequence[tuple[str, str]], targe
             seconds.append(time.perf_counter() - began)
             print(f"ours: epoch {len(losses)}, loss {event.loss:.4f}, {seconds[-1]:.0f} s", flush=True)
 
+    numbers = {name: float(text) for name, text in (each.split("=", 1) for each in options.set)}
+    own: dict[str, Any] = {name: int(value) if value.is_integer() else value for name, value in numbers.items()}
     tune(
         [Example(question, answer) for question, answer in pairs],
         model=backbone,
-        config=TuneConfig(readout="off", epochs=options.our_epochs),
+        config=TuneConfig(readout="off", epochs=options.our_epochs, **own),
         listener=listen,
         should_stop=lambda: bool(losses) and losses[-1] <= target,
     )
