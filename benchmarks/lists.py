@@ -115,6 +115,7 @@ def addresses(made: Made) -> dict[str, str]:
         "watsonx: trainings": f"/ml/v4/trainings?project_id={made.project}&limit=50&version=2026-01-01",
         "watsonx: one training": f"/ml/v4/trainings/RUN?project_id={made.project}&version=2026-01-01",
         "watsonx: deployments": f"/ml/v4/deployments?project_id={made.project}&limit=50&version=2026-01-01",
+        "OpenAI: all 1,000 deployments as models": "/v1/models",
     }
 
 
