@@ -112,7 +112,7 @@ class ArtifactStore:
     def exists(self, key: str) -> bool:
         _check(key)
         if self._local is not None:
-            return (self._local / key).exists()
+            return os.path.exists(f"{self._local}/{key}")  # asked for a thousand deployments at once
         with _explained(self.url):
             root = f"{self._root}/{key}"
             return bool(self._fs.isfile(root) or self._fs.isfile(f"{root}/{_LIST}"))

@@ -17,7 +17,7 @@ from softprompt.engine.sources import available
 from softprompt.errors import ModelUnavailable, NotFound
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.rows import Rows
-from softprompt.storage.tables import LARGE, Deployment, FoundationModel, TunedPrompt
+from softprompt.storage.tables import Deployment, FoundationModel, TunedPrompt
 
 SURE_SECONDS = 5.0
 """For which a model that was found is not looked for again."""
@@ -43,7 +43,7 @@ def of(rows: Rows, store: ArtifactStore, deployments: Sequence[Deployment]) -> d
     settings = Settings.from_environment()
     models = {name: _missing_model(name, added, settings) for name in {each.model_id for each in deployments}}
     ids = {each.tuned_prompt_id for each in deployments if each.tuned_prompt_id}
-    prompts = {row.id: row for row in rows.all(TunedPrompt, id=ids, without=LARGE[TunedPrompt])} if ids else {}
+    prompts = {row[0]: row[1:] for row in rows.columns(TunedPrompt, ("id", "name", "key"), id=ids)} if ids else {}
     found = {}
     for each in deployments:
         problem = models[each.model_id]
@@ -84,12 +84,13 @@ def _missing_model(model_id: str, added: dict[str, Path], settings: Settings) ->
     return None
 
 
-def _missing_prompt(prompt: TunedPrompt | None, store: ArtifactStore) -> dict[str, str] | None:
+def _missing_prompt(prompt: Sequence[str] | None, store: ArtifactStore) -> dict[str, str] | None:
     if prompt is None:
         return _problem(NotFound.code, "Its tuned prompt was deleted. Deploy another one.")
-    if not store.local or _lies(store, prompt.key):
+    name, key = prompt
+    if not store.local or _lies(store, key):
         return None
-    words = f"The files of tuned prompt {prompt.name!r} are gone from the store. Restore a backup, or deploy another."
+    words = f"The files of tuned prompt {name!r} are gone from the store. Restore a backup, or deploy another."
     return _problem(NotFound.code, words)
 
 

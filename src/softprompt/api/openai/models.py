@@ -6,26 +6,30 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 
 from softprompt.api.context import unit_of
 from softprompt.api.openai.documented import MODEL, MODELS
 from softprompt.errors import ModelUnknown, NotFound
-from softprompt.storage.rows import MOST
 from softprompt.storage.tables import Deployment, Project, Space
 from softprompt.studio import deployments, foundation_models, standing
 from softprompt.studio.access import Unit
 from softprompt.studio.foundation_models import Model
 
 router = APIRouter(tags=["OpenAI"])
+COLUMNS = (
+    *("id", "name", "serving_name", "model_id", "tuned_prompt_id"),
+    *("project_id", "space_id", "state", "created_at"),
+)
 
 
 @router.get("/v1/models", responses=MODELS)
-def list_models(request: Request) -> dict[str, Any]:
+def list_models(request: Request) -> JSONResponse:
     """Deployments by serving name (by id where they have none), then the foundation models that lie on this machine."""
     with unit_of(request, write=False) as unit:
         shown = _deployments(unit, _ready(unit))
         shown += [_foundation(model) for model in foundation_models.all_models(unit.rows) if model.available]
-    return {"object": "list", "data": shown}
+    return JSONResponse({"object": "list", "data": shown})
 
 
 @router.get("/v1/models/{model_id:path}", responses=MODEL)
@@ -52,17 +56,12 @@ def _found(unit: Unit, name: str) -> dict[str, Any]:
     raise ModelUnknown(f"There is no model {name!r} here that answers. GET /v1/models lists those that do.")
 
 
-def _ready(unit: Unit) -> list[Deployment]:
-    """All of them: this wire has no pages."""
-    found: list[Deployment] = []
-    cursor = None
-    while True:
-        page = deployments.page(unit, state="ready", limit=MOST, cursor=cursor)
-        found += page.items
-        cursor = page.next
-        if cursor is None:
-            states = standing.of(unit.rows, unit.store, found)
-            return [row for row in found if states[row.id].state == "ready"]
+def _ready(unit: Unit) -> list[Any]:
+    """All of them, the newest first: this wire has no pages. Rows of the columns that are shown."""
+    found = unit.rows.columns(Deployment, COLUMNS, containers=unit.visible(), state="ready")
+    states = standing.of(unit.rows, unit.store, found)
+    there = (row for row in found if states[row.id].state == "ready")
+    return sorted(there, key=lambda row: (row.created_at, row.id), reverse=True)
 
 
 def _deployments(unit: Unit, rows: Sequence[Deployment]) -> list[dict[str, Any]]:
