@@ -43,7 +43,7 @@ PROMPTED = ("zero-shot", "1-shot", "3-shot")
 BASELINE = "TF-IDF + logistic regression"
 WAYS = ("text", "readout")
 """How the tuned prompts answer in the table."""
-PROBE_UPDATES, PROBE_ROWS = 6, 16
+PROBE_UPDATES, PROBE_ROWS = 3, 8
 
 
 @dataclass(frozen=True, slots=True)
