@@ -157,7 +157,7 @@ def _waiting(frame: Frame, shown: Overview) -> h.Element:
     return h.section(".card.flush", data_part="waiting")[
         h.div(".title")[
             h.h2["Waiting"],
-            h.span(".faint.small")["Larger priority first, then the project with the least at work, then whoever waited longest"],
+            h.span(".faint.small")["Larger priority first, then the project that has least at work, then age"],
         ],
         folding(head, rows, "Jobs that wait") if rows else h.p(".pad.muted")["Nothing waits."],
         h.p(".pad.faint.small")[f"and {more:,} more"] if more > 0 else None,
