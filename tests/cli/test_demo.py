@@ -26,7 +26,7 @@ def test_the_whole_lab_on_a_tiny_model(call: Call, tiny_folder: Callable[..., Pa
     assert "\x1b" not in done.out
     for words in (
         "1  The foundation model", "2  The data", "3  The plan", "4  Tuning", "5  The proof: 24 held-out rows",
-        "6  The questions", "7  What was written", "200 of 200 rows can be used", "measured over 6",
+        "6  The questions", "7  What was written", "200 of 200 rows can be used", "measured over 3",
         "TF-IDF + logistic regression", "tuned on v1 · readout", "Where are the 2 extra sets of sheets",
         "Warehouse, Packaging", str(tmp_path / "lab" / "report.md"), "Best: ",
     ):  # fmt: skip

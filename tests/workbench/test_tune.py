@@ -19,6 +19,7 @@ from softprompt.engine.artifact import READOUT
 from softprompt.errors import CheckpointInvalid, DatasetInvalid, LossNotFinite, ModelUnsupported, ParameterInvalid
 from softprompt.params import GenerateConfig, Readout, TuneConfig
 from softprompt.workbench.respond import Responder
+from softprompt.workbench.tune_finished import Run
 from softprompt.workbench.tune_records import metrics_record
 from softprompt.workbench.tune_rows import content_hash
 
@@ -219,6 +220,26 @@ def test_a_finished_readout_is_not_fitted_again(backbone: Backbone, examples: li
     for name in ("prompt.safetensors", "readout.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert not (tmp_path / "a.run").exists()
+
+
+def test_a_run_that_is_over_is_not_done_again(backbone: Backbone, examples: list[Example], tmp_path: Path) -> None:
+    first = tune(examples, model=backbone, out=tmp_path / "a", config=SMALL, validation=0.25)
+    files = {path: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    told: list[events.Event] = []
+
+    def again(**changed: Any) -> Run:
+        told.clear()
+        given = {"config": SMALL, "validation": 0.25, **changed}
+        return tune(examples, model=backbone, out=tmp_path / "a", resume=True, listener=told.append, **given)
+
+    over = again()
+    assert (over.updates, over.epochs, over.out) == (first.updates, first.epochs, first.out)
+    assert "was made by the same run already: nothing is left to do" in over.notes[-1]
+    assert not [event for event in told if isinstance(event, events.StepDone | events.Kept)]
+    assert {path: path.read_bytes() for path in (tmp_path / "a").iterdir()} == files
+    for other in ({"config": dataclasses.replace(SMALL, seed=2)}, {"validation": examples[:6]}):
+        again(**other)
+        assert [event for event in told if isinstance(event, events.StepDone)]
 
 
 def test_a_readout_goes_on_behind_the_rows_that_were_read(

@@ -19,7 +19,7 @@ from softprompt.params import TuneConfig
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
     from softprompt.engine.events import Event, Listener
-    from softprompt.workbench.tune import Run
+    from softprompt.workbench.tune_finished import Run
 
 
 @options_of(TuneConfig, unset="follows model and data")

@@ -20,7 +20,8 @@ from softprompt.engine.plans import tokens_read
 from softprompt.errors import SoftpromptError
 from softprompt.params import TuneConfig
 from softprompt.workbench.evaluate import evaluate
-from softprompt.workbench.tune import Run, tune
+from softprompt.workbench.tune import tune
+from softprompt.workbench.tune_finished import Run
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -42,6 +42,7 @@ from softprompt.errors import DatasetInvalid, ModelUnsupported, ParameterInvalid
 from softprompt.params import Init, TuneConfig
 from softprompt.workbench import kept_readout
 from softprompt.workbench.tune_check import check_config
+from softprompt.workbench.tune_finished import Run, finished
 from softprompt.workbench.tune_records import best_metric, data_record, metrics_record, recipe_record, too_many
 from softprompt.workbench.tune_rows import Rows, TuneRows, content_hash, read_rows
 from softprompt.workbench.tune_validation import validation
@@ -53,28 +54,6 @@ if TYPE_CHECKING:
 CALIBRATION_ROWS = 64
 """Training inputs that stand for all inputs when the labels' average scores are taken."""
 STOPPED = "no vectors trained through the readout: stopped on request; the readout is as it was fitted"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A finished tuning run.
-
-    Attributes:
-        tuned: the prompt, also in `out` if a folder was given.
-        updates: optimizer updates of the text path.
-        epochs: one record per epoch.
-        seconds: of everything, loading the model apart.
-        tokens: prompt and target tokens read while training.
-        notes: choices that were made, in words.
-    """
-
-    tuned: TunedPrompt
-    out: Path | None
-    updates: int
-    epochs: tuple[dict[str, Any], ...]
-    seconds: float
-    tokens: int
-    notes: tuple[str, ...]
 
 
 def tune(
@@ -98,7 +77,7 @@ def tune(
         out: folder of the tuned prompt; checkpoints lie beside it in `OUT.run`.
         config: the person's choices; what is left open is filled in and said.
         validation: held-out rows: a file, examples, or a share of the training rows. The best epoch by them is kept.
-        resume: go on from the last checkpoint of the same run.
+        resume: go on from the last checkpoint of the same run; if that is over, take what it made.
         tidy: delete the checkpoint once the tuned prompt is whole.
         name: of the tuned prompt; the folder's name if empty.
         listener: told of every step.
@@ -113,6 +92,9 @@ def tune(
     backbone = load_model(model) if isinstance(model, str | Path) else model
     began = time.monotonic()
     folder = Path(out) if out is not None else None
+    if resume and folder and not _side(folder).exists() and (over := finished(folder, job.config, job.rows, backbone)):
+        job.note(f"{folder} was made by the same run already: nothing is left to do")
+        return replace(over, notes=(*over.notes, *job.notes))
     outcome, encoder = job.text_path(backbone, folder, resume, should_stop)
     fitted = job.readout_once(backbone, outcome, folder, resume, should_stop)
     history = outcome.history if outcome else ()
@@ -364,7 +346,7 @@ class _Job:
             template=template,
             labels=self.rows.labels,
             readout=replace(fitted.readout, template=template) if fitted else None,
-            recipe=recipe_record(self.config, self.recipe, self.notes),
+            recipe=recipe_record(self.config, self.recipe, self.notes, outcome.updates if outcome else 0),
             data=data_record(self.rows),
             metrics=metrics_record(outcome.history if outcome else (), fitted),
             versions=versions_here(),

@@ -21,20 +21,22 @@ if TYPE_CHECKING:
     from softprompt.engine.readout_fit import Fitted
 
 
-def recipe_record(config: TuneConfig, recipe: Recipe | None, notes: Sequence[str]) -> dict[str, Any]:
-    """What the person chose, what was chosen for them, and what was said about it."""
+def recipe_record(config: TuneConfig, recipe: Recipe | None, notes: Sequence[str], updates: int) -> dict[str, Any]:
+    """What the person chose, what was chosen for them, what was said about it, and how many updates there were."""
     chosen = {"chosen": asdict(recipe.schedule)} if recipe else {}
     given = asdict(config)
     given["init_prompt"] = Path(config.init_prompt).name  # a folder of this machine says nothing elsewhere
-    return {"config": given, **chosen, "notes": list(notes)}
+    return {"config": given, **chosen, "notes": list(notes), "updates": updates}
 
 
 def data_record(rows: TuneRows) -> dict[str, Any]:
     """Which rows these were."""
+    held = {"validation_sha256": content_hash(rows.held)} if rows.held else {}
     return {
         "sha256": content_hash(rows.train),
         "rows": len(rows.train),
         "validation_rows": len(rows.held),
+        **held,
     }
 
 
