@@ -13,10 +13,10 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo studio test check bench docs screenshots clean
+.PHONY: help install demo studio test unit check bench docs screenshots clean
 
 help:
-	@echo "make install | demo | studio | test | check | bench | docs | screenshots | clean"
+	@echo "make install | demo | studio | test | unit | check | bench | docs | screenshots | clean"
 
 install: $(STAMP)
 
@@ -46,6 +46,10 @@ test: check
 	$(PYTEST) tests --ignore=tests/browser
 	@$(BIN)/python scripts/browser.py > /dev/null
 	$(PYTEST) tests/browser
+
+# What needs no server, database or other process: under a minute.
+unit: install
+	$(PYTEST) tests/data tests/engine tests/ui tests/test_*.py
 
 bench: install
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
