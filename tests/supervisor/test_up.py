@@ -87,6 +87,12 @@ def test_no_connection_is_refused_while_the_only_web_process_is_dead(light: Up) 
     assert get(light.state["web"]).status_code == 200  # it waited in the parent's socket
 
 
+def test_whoever_follows_the_link_at_once_finds_a_serving_host_on_its_way(up: Callable[..., Up]) -> None:
+    studio = up("--workers", "0")
+    wait_for("the link", lambda: "/sign-in?link=" in studio.text)
+    assert studio.part("serving")["state"] in ("starting", "running")
+
+
 def test_asked_to_stop_it_ends_everything(up: Callable[..., Up]) -> None:
     studio = up("--no-serving").until_running()
     below = wait_for("the worker's own process", lambda: len(found := descendants(studio.process.pid)) > 2 and found)

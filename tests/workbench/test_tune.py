@@ -234,7 +234,7 @@ def test_a_run_that_is_over_is_not_done_again(backbone: Backbone, examples: list
 
     over = again()
     assert (over.updates, over.epochs, over.out) == (first.updates, first.epochs, first.out)
-    assert "was made by the same run already: nothing is left to do" in over.notes[-1]
+    assert over.notes[-1] == f"the same run made {tmp_path / 'a'} already: nothing is left to do"
     assert not [event for event in told if isinstance(event, events.StepDone | events.Kept)]
     assert {path: path.read_bytes() for path in (tmp_path / "a").iterdir()} == files
     for other in ({"config": dataclasses.replace(SMALL, seed=2)}, {"validation": examples[:6]}):

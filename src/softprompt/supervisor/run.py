@@ -102,6 +102,7 @@ class Studio:
         for kept in self.kept:
             if kept not in web:
                 kept.start()
+        self._write_state()  # before the link: who follows it at once waits for the serving host, and is not refused
         addresses = self._addresses(ready)
         for line in (*greeting(addresses, ready.hours), samples, *self._warnings()):
             if line:
