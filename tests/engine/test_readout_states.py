@@ -110,6 +110,7 @@ def test_a_sample_has_of_each_answer_its_share(counts: list[int], most: int, see
     answers = torch.cat([torch.full((count,), number) for number, count in enumerate(counts)])
     kept = sample(answers, most, seed)
     assert kept.tolist() == sorted(set(kept.tolist()))
+    assert set(kept.tolist()) <= set(sample(answers, most + 7, seed).tolist())
     assert torch.equal(kept, sample(answers, most, seed))
     for number, count in enumerate(counts):
         share = count if len(answers) <= most else -(-count * most // len(answers))

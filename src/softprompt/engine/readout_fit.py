@@ -124,17 +124,23 @@ def fit(
         trials = _tried(candidates, found, every[judged], prior, seed)
     best = max(trials, key=lambda trial: trial.value)
     wanted = _pairs((best.layers, best.places))
-    if len(fitting) > len(judged):
-        found = read(fitting, wanted)
+    rest = fitting[~torch.isin(fitting, judged)]
+    if len(rest):
+        more = read(rest, wanted)
+        found = {pair: torch.cat([found[pair], more[pair]]) for pair in wanted}
+    learned = torch.cat([judged, rest])
     with _one_thread():
         taken = torch.cat([found[pair] for pair in wanted], dim=1)
-        center, scale, weight, bias = _solve(taken, every[fitting], prior, [best.ridge])[0]
+        center, scale, weight, bias = _solve(taken, every[learned], prior, [best.ridge])[0]
     readout = LabelReadout(labels, best.layers, best.places, center, scale, weight, bias, template, prompt)
-    return Fitted(readout, best, tuple(trials), len(judged), len(fitting))
+    return Fitted(readout, best, tuple(trials), len(judged), len(learned))
 
 
 def sample(answers: Tensor, most: int, seed: int) -> Tensor:
-    """Numbers of about so many rows, in order: of each answer the same share, and at least one."""
+    """Numbers of about so many rows, in order: of each answer the same share, and at least one.
+
+    A larger sample of the same seed holds every smaller one.
+    """
     if len(answers) <= most:
         return torch.arange(len(answers))
     generator = torch.Generator().manual_seed(seed)
