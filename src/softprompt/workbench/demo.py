@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +19,19 @@ from softprompt.data import sample
 from softprompt.data.read import read_examples
 from softprompt.data.records import Example
 from softprompt.data.report import DataReport, check
-from softprompt.data.wrapper import strip_examples
 from softprompt.engine import events
-from softprompt.engine.artifact import TunedPrompt, base_of, is_tuned_prompt
+from softprompt.engine.artifact import TunedPrompt, base_of
 from softprompt.engine.generate import Answer
 from softprompt.engine.loading import load_model
 from softprompt.engine.sources import locate
-from softprompt.errors import ArtifactError, CheckpointInvalid, UsageError
+from softprompt.errors import CheckpointInvalid, UsageError
 from softprompt.params import LAB_INSTRUCTION, GenerateConfig, Task, TuneConfig
 from softprompt.workbench.demo_results import Results, write_answers
 from softprompt.workbench.evaluate import Evaluation, Method, MethodResult, evaluate, measure, tuned_methods
 from softprompt.workbench.report import Curve, draw_curves, write_report
 from softprompt.workbench.tune import tune
-from softprompt.workbench.tune_rows import content_hash
+from softprompt.workbench.tune_finished import finished
+from softprompt.workbench.tune_rows import content_hash, read_rows
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import Backbone
@@ -269,17 +269,9 @@ class _Demo:
 
     def _kept(self, name: str) -> TunedPrompt | None:
         """The tuned prompt of an earlier start, if the same would come out now."""
-        folder = self._folder(name)
-        if not is_tuned_prompt(folder):
-            return None
-        try:
-            tuned = TunedPrompt.load(folder, backbone=self.backbone)
-        except ArtifactError:
-            return None
-        bare, _ = strip_examples(self.train[name])
-        now = (content_hash(bare), asdict(self.plan.config), __version__)
-        then = (tuned.data.get("sha256"), tuned.recipe.get("config"), tuned.versions.get("softprompt"))
-        return tuned if now == then else None
+        rows = read_rows(self.train[name], None, self.plan.config, lambda _note: None)
+        over = finished(self._folder(name), self.plan.config, rows, self.backbone)
+        return over.tuned if over else None
 
     def _folder(self, name: str) -> Path:
         return self.plan.out / f"tuned-{name}"

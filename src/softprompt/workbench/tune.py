@@ -94,7 +94,7 @@ def tune(
     folder = Path(out) if out is not None else None
     if resume and folder and not _side(folder).exists() and (over := finished(folder, job.config, job.rows, backbone)):
         job.note(f"the same run made {folder} already: nothing is left to do")
-        return replace(over, notes=(*over.notes, *job.notes))
+        return replace(over, notes=(*over.notes, job.notes[-1]))
     outcome, encoder = job.text_path(backbone, folder, resume, should_stop)
     fitted = job.readout_once(backbone, outcome, folder, resume, should_stop)
     history = outcome.history if outcome else ()
