@@ -389,3 +389,11 @@ def test_reading_goes_on_over_the_seams_of_the_window(tmp_path: Path) -> None:
     path.write_text(broken)
     found = read(path)
     assert len(found.examples) + len(found.refused) == 400
+
+
+def test_a_comma_that_is_missing_is_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"input": "b" "output": "y"}\n{"input": "say "hi"", "output": "y"}\n', encoding="utf-8")
+    first, second = (item for item in stream(file) if isinstance(item, Problem))
+    assert first.fix == "Write a comma between the two fields."
+    assert second.fix == 'Write a quote inside a string as \\".'

@@ -140,6 +140,8 @@ def _in_words(text: str, error: json.JSONDecodeError) -> tuple[int, str, str, st
     if text[at] in "“”„‟":
         return at, "smart_quotes", "Smart quotes stand where straight ones belong.", 'Replace “ and ” by ".'
     fix = 'Write a quote inside a string as \\".' if "delimiter" in error.msg else "Write the row as JSON."
+    if text[at] == '"' and "',' delimiter" in error.msg:
+        fix = "Write a comma between the two fields."
     return at, "json", f"Broken JSON: {error.msg[0].lower()}{error.msg[1:]}, seen {text[at]!r}.", fix
 
 
