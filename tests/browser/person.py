@@ -97,14 +97,10 @@ class Person:
         return self.faults
 
     def wide(self, page: Page | None = None) -> str:
-        """Which page is wider than its window, when charts had the time to follow; works without scripts too."""
+        """Which page is wider than its window; works without scripts too."""
         page = page or self.page
-        for _ in range(20):
-            width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-            if width[0] <= width[1] + 1:
-                return ""
-            page.wait_for_timeout(60)
-        return f"{page.url} is {width[0]} px wide in a window of {width[1]}"
+        width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        return f"{page.url} is {width[0]} px wide in a window of {width[1]}" if width[0] > width[1] + 1 else ""
 
     def settle(self) -> None:
         """Wait until what the page asked for by itself is there."""

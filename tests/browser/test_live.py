@@ -83,6 +83,28 @@ def test_the_curve_grows_while_one_looks(run: Run, person: Arrive) -> None:
     shows(somebody.page, 35)
 
 
+def wider_than_its_place(page: Page) -> int:
+    """By how many px the drawn curve is, when it had the time to follow."""
+    script = "['.main-svg', '[data-part=curve]'].map((each) => document.querySelector(each).clientWidth)"
+    for _ in range(100):
+        drawn, place = page.evaluate(script)
+        if drawn <= place:
+            return 0
+        page.wait_for_timeout(50)
+    return int(drawn - place)
+
+
+def test_the_curve_follows_its_place(run: Run, person: Arrive) -> None:
+    somebody = person(run.studio)
+    somebody.go(run.path)
+    shows(somebody.page, 20)
+    somebody.page.evaluate("document.querySelector('main').style.maxWidth = '400px'")
+    assert wider_than_its_place(somebody.page) == 0
+    somebody.page.set_viewport_size({"width": 360, "height": 740})
+    assert not somebody.wide()
+    assert wider_than_its_place(somebody.page) == 0
+
+
 def test_a_reload_loses_nothing(run: Run, person: Arrive) -> None:
     somebody = person(run.studio)
     somebody.go(run.path)

@@ -31,8 +31,7 @@
     if (words) tell(words);
   };
   addEventListener("load", () => requestAnimationFrame(look));
-  // Charts follow the window with a delay of their own.
-  addEventListener("resize", () => setTimeout(look, 800));
+  addEventListener("resize", () => requestAnimationFrame(look));
 
   window.__shift = 0;
   window.__shifted = [];

@@ -40,6 +40,7 @@ export class Picture {
     this.drawn = 0;
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-theme", "class"] });
+    new ResizeObserver(() => this.fit()).observe(place);
   }
 
   draw() {
@@ -75,7 +76,14 @@ export class Picture {
       dragmode: "zoom",
       uirevision: key,
     };
-    await Plotly.react(this.place, traces, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
+    await Plotly.react(this.place, traces, layout, { displayModeBar: false, doubleClick: "reset" });
+    this.fit(); // the place may have changed while it was drawn
+  }
+
+  /** As wide as its place. */
+  fit() {
+    const drawn = this.place.querySelector(".main-svg");
+    if (drawn && Math.abs(drawn.clientWidth - this.place.clientWidth) > 1) window.Plotly.Plots.resize(this.place);
   }
 
   /** Back to the whole curve after zooming. */
