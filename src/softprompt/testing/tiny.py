@@ -20,9 +20,12 @@ PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 _EMBEDDING_STD = 0.15
 
 
-def tiny_model(kind: TinyKind, folder: Path | None = None, seed: int = 0) -> tuple[Any, Any]:
-    """A random model and its tokenizer; with `folder`, also saved there as a folder that `load_model` opens."""
-    model = _BUILDERS[kind]()
+def tiny_model(kind: TinyKind, folder: Path | None = None, seed: int = 0, **config: Any) -> tuple[Any, Any]:
+    """A random model and its tokenizer; with `folder`, also saved there as a folder that `load_model` opens.
+
+    `config` goes to the configuration of a llama, such as `head_dim=32` for servers that take no smaller heads.
+    """
+    model = _BUILDERS[kind](**config)
     _draw_weights(model, seed)
     model.eval().requires_grad_(False)
     tokenizer = byte_tokenizer(adds_bos=kind in ("mistral", "gemma", "gemma3"), adds_eos=kind in ("t5", "mt5"))
@@ -90,10 +93,10 @@ _T5: dict[str, Any] = {
 }
 
 
-def _llama() -> Any:
+def _llama(**config: Any) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    return LlamaForCausalLM(LlamaConfig(**_DECODER))
+    return LlamaForCausalLM(LlamaConfig(**_DECODER | config))
 
 
 def _gpt2() -> Any:
@@ -146,7 +149,7 @@ def _untied(model: Any) -> Any:
     return model
 
 
-_BUILDERS: dict[TinyKind, Callable[[], Any]] = {
+_BUILDERS: dict[TinyKind, Callable[..., Any]] = {
     "llama": _llama,
     "gpt2": _gpt2,
     "qwen2": _qwen2,
