@@ -24,6 +24,7 @@ from studio_fixtures import (  # noqa: F401  (fixtures for all folders)
     database_url,
     empty_database_url,
     lab,
+    name_database,
     office,
     postgres_server,
     postgres_template,
@@ -43,6 +44,24 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgresql", action="store_true", help="studios that answer keep their rows in PostgreSQL")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database_of_studios(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With `--postgresql`, studios of `live_studio` and what is started on their folders use PostgreSQL."""
+    if not request.config.getoption("--postgresql"):
+        yield
+        return
+    from softprompt.testing import live
+
+    server, template = (request.getfixturevalue(f"postgres_{name}") for name in ("server", "template"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live, "PREPARE", lambda data_dir: name_database(data_dir, server, template))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

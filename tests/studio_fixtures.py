@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from softprompt.config import StudioSettings
+from softprompt.config import STATE_FILE, StudioSettings
 from softprompt.jobs.queue import enqueue
 from softprompt.storage.artifacts import ArtifactStore
 from softprompt.storage.database import Database
@@ -78,6 +78,16 @@ def postgres_url(request: pytest.FixtureRequest, postgres_server: str) -> Callab
         return _named(postgres_server, name)
 
     return fresh
+
+
+def name_database(data_dir: Path, server: str, template: str) -> None:
+    """Write into a new data folder that its rows lie in a database of its own on that PostgreSQL server."""
+    file = data_dir / STATE_FILE
+    if not file.exists():
+        name = f"t_{uuid.uuid4().hex[:12]}"
+        _psql(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+        data_dir.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"elsewhere": {"database_url": _named(server, name)}}))
 
 
 @pytest.fixture(params=KINDS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from softprompt.engine import shared_attention
-from softprompt.engine.shared_attention import SharedAttention, make_plan
+from softprompt.engine.shared_attention import SharedAttention, make_plan, read
 
 DIM = 4
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=11)
@@ -59,6 +59,28 @@ def test_values_and_gradients_are_those_of_dense_attention(
     wanted_gradients = torch.autograd.grad(wanted, used, sent)
     for gradient, expected in zip(torch.autograd.grad(found, used, sent), wanted_gradients, strict=True):
         torch.testing.assert_close(gradient, expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    groups=st.lists(st.tuples(LENGTHS, st.integers(0, 5)), min_size=1, max_size=5),
+    kv_heads=st.integers(1, 3),
+    share=st.integers(1, 3),
+)
+def test_rows_of_several_prefixes_read_as_each_group_alone(
+    groups: list[tuple[list[int], int]], kv_heads: int, share: int
+) -> None:
+    heads, wanted, states, ahead, start = kv_heads * share, [], [], [], 0
+    for seed, (lengths, prefix) in enumerate(groups):
+        with torch.no_grad():
+            parts = tuple(part.detach() for part in leaves(sum(lengths), heads, kv_heads, prefix, seed))
+            wanted.append(dense(parts, lengths, heads, kv_heads))
+        states.append(parts[:3])
+        ahead += [(parts[3], parts[4], start, start + sum(lengths))] if prefix else []
+        start += sum(lengths)
+    query, key, value = (torch.cat(each) for each in zip(*states, strict=True))
+    plan = make_plan([length for lengths, _ in groups for length in lengths], heads, kv_heads, query)
+    torch.testing.assert_close(read(query, key, value, ahead, plan), torch.cat(wanted))
 
 
 def test_a_prefix_that_outweighs_the_row_by_far_stays_finite() -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from softprompt.engine.row_store import RowStore
-from softprompt.engine.shared_attention import FAR, Plan, SharedAttention, make_plan
+from softprompt.engine.shared_attention import FAR, Ahead, Plan, SharedAttention, make_plan, read, read_ahead
 from softprompt.errors import ModelUnsupported
 
 NAME = "softprompt"
@@ -82,6 +82,16 @@ class Capture:
     def front(self, layer: int) -> None:
         """Nothing stands in front of a prefix."""
 
+    def ahead(self, layer: int) -> tuple[Ahead, ...]:
+        """Nothing stands in front of a prefix."""
+        return ()
+
+    def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Keep `[P, K * D]` keys and values of the next layer."""
+        heads = (key.shape[0], self._plan.kv_heads if self._plan else 1, -1)
+        self.keys.append(key.view(heads).transpose(0, 1))
+        self.values.append(value.view(heads).transpose(0, 1))
+
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """`[1, A, P, D]` → `[1, P, A, D]`."""
         self.keys.append(key[0])
@@ -111,6 +121,7 @@ class Rows:
     groups: tuple[tuple[PrefixCache | None, int, int], ...]
     store: RowStore | None = None
     _plan: Plan | None = field(default=None, init=False)
+    _ends: list[int] = field(default_factory=list, init=False)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """`[1, A, N, D]` → `[1, N, A, D]`."""
@@ -131,13 +142,19 @@ class Rows:
         return (out if self.unpad is None else out.index_select(0, self.unpad))[None]
 
     def plan(self, heads: int, kv_heads: int, like: Tensor) -> Plan | None:
-        """How fresh rows behind one prefix lie in buckets, for `shared_attention`; made once for all layers."""
-        if self.store is not None or len(self.groups) != 1 or not _quick(like):
+        """How fresh rows lie in buckets, for `shared_attention`; made once for all layers.
+
+        With gradient only where all rows stand behind one prefix and nothing is stored.
+        """
+        stored = self.store is not None and self.store.width > 0
+        goes_back = torch.is_grad_enabled() and (self.store is not None or len(self.groups) != 1)
+        if stored or goes_back or not _quick(like):
             return None
         if self._plan is None:
             rows, width = self.index.shape
             full = torch.full((rows,), width)
             lengths = full if self.unpad is None else torch.bincount(self.unpad // width, minlength=rows)
+            self._ends = [0, *lengths.cumsum(0).tolist()]
             self._plan = make_plan(lengths.tolist(), heads, kv_heads, like)
         return self._plan
 
@@ -146,14 +163,34 @@ class Rows:
         prefix = self.groups[0][0] if len(self.groups) == 1 else None
         return None if prefix is None or prefix.length == 0 else (prefix.keys[layer], prefix.values[layer])
 
+    def ahead(self, layer: int) -> tuple[Ahead, ...]:
+        """Keys and values of all prefixes, each with the tokens behind it. Needs a plan."""
+        return tuple(
+            (prefix.keys[layer], prefix.values[layer], self._ends[a], self._ends[b])
+            for prefix, a, b in self.groups
+            if prefix is not None and prefix.length
+        )
+
+    def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Store `[N, K * D]` keys and values of fresh rows, if they are stored at all."""
+        if self.store is not None and self._plan is not None:
+            rows, width = self.index.shape
+            k, v = (t.view(1, len(t), self._plan.kv_heads, -1).transpose(1, 2) for t in (key, value))
+            k, v = (self._rectangle(t).view(rows, width, self._plan.kv_heads, -1).transpose(1, 2) for t in (k, v))
+            self.store.append(layer, k, v)
+
     def _attend_planned(
         self, plan: Plan, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
     ) -> Tensor:
         """`[1, A, N, D]` → `[1, N, A, D]` by `shared_attention`."""
         _, heads, tokens, dim = query.shape
         q, k, v = (states[0].transpose(0, 1).reshape(tokens, -1) for states in (query, key, value))
-        none = key.new_zeros(key.shape[1], 0, dim)
-        out = SharedAttention.apply(q * scale, k, v, *(self.front(layer) or (none, none)), plan)  # type: ignore[no-untyped-call]
+        self.keep(layer, k, v)
+        if torch.is_grad_enabled():
+            none = key.new_zeros(key.shape[1], 0, dim)
+            out = SharedAttention.apply(q * scale, k, v, *(self.front(layer) or (none, none)), plan)  # type: ignore[no-untyped-call]
+        else:
+            out = read(q * scale, k, v, self.ahead(layer), plan)
         return out.view(1, tokens, heads, dim)  # type: ignore[no-any-return]
 
     def _rectangle(self, states: Tensor) -> Tensor:
@@ -196,12 +233,20 @@ class Steps:
     shared: tuple[tuple[PrefixCache, Tensor], ...]
     store: RowStore
     start: int = 0
+    _order: Tensor | None = field(default=None, init=False)
 
     def plan(self, heads: int, kv_heads: int, like: Tensor) -> None:
         """None: every row has stored keys."""
 
     def front(self, layer: int) -> None:
         """Nothing that all rows share."""
+
+    def ahead(self, layer: int) -> tuple[Ahead, ...]:
+        """Nothing that a plan would need."""
+        return ()
+
+    def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """`attend` stores what is new."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """`[1, A, B, D]` → `[1, B, A, D]`."""
@@ -210,21 +255,27 @@ class Steps:
         k, v = key[0].transpose(0, 1), value[0].transpose(0, 1)
         k, v = self.store.put(layer, k, v, self.places, self.start)
         scores = q @ k.transpose(2, 3) + self.mask
-        out = torch.softmax(scores, dim=-1) @ v
+        weights = torch.softmax(scores, dim=-1)
+        out = weights @ v
         if self.shared:
-            mass = torch.logsumexp(scores, dim=-1, keepdim=True)
-            for prefix, numbers in self.shared:
-                read, ahead = self._front(q[numbers], prefix.keys[layer], prefix.values[layer])
-                # Each part has a softmax of its own; they are merged by their masses, as in `shared_attention`.
-                out[numbers] = torch.lerp(out[numbers], read, torch.sigmoid(ahead - mass[numbers]))
+            mass = scores.amax(dim=-1, keepdim=True) - weights.amax(dim=-1, keepdim=True).log_()
+            if self._order is None:
+                self._order = torch.cat([numbers for _, numbers in self.shared])
+            read, ahead = self._front(layer, q[self._order])
+            # Each part has a softmax of its own; they are merged by their masses, as in `shared_attention`.
+            out[self._order] = torch.lerp(out[self._order], read, torch.sigmoid(ahead - mass[self._order]))
         return out.view(1, rows, heads, dim)
 
-    def _front(self, q: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """What `[b, K, share, D]` queries read from a prefix `[K, P, D]`, and the logarithm of its mass."""
+    def _front(self, layer: int, q: Tensor) -> tuple[Tensor, Tensor]:
+        """What `[b, K, share, D]` queries, prefix by prefix, read from theirs; and the logarithm of its mass."""
         rows, kv_heads, share, dim = q.shape
-        scores = q.transpose(0, 1).reshape(kv_heads, rows * share, dim) @ key.transpose(1, 2)
-        read, mass = torch.softmax(scores, dim=-1) @ value, torch.logsumexp(scores, dim=-1, keepdim=True)
-        return tuple(t.view(kv_heads, rows, share, -1).transpose(0, 1) for t in (read, mass))  # type: ignore[return-value]
+        ahead, start = [], 0
+        for prefix, numbers in self.shared:
+            end = start + len(numbers) * share
+            ahead.append((prefix.keys[layer], prefix.values[layer], start, end))
+            start = end
+        found = read_ahead(q.transpose(0, 1).reshape(kv_heads, rows * share, dim), ahead)
+        return tuple(t.view(kv_heads, rows, share, -1).transpose(0, 1) for t in found)  # type: ignore[return-value]
 
 
 Layout = Capture | Rows | Steps

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from softprompt.engine import shared_attention
-from softprompt.engine.attention import Capture, Layout
+from softprompt.engine import blocked, shared_attention
+from softprompt.engine.attention import Layout
 from softprompt.engine.precision import add_back_, add_through, back, rounded, through
 from softprompt.engine.shared_attention import Front, Plan, Saved
 
@@ -36,6 +36,8 @@ def apply(model: Any) -> int:
         layer.forward = LeanLayer(layer)
     if layers:
         inner.norm.forward = LeanNorm(inner.norm)
+        linears = [part for layer in layers for part in layer.modules() if isinstance(part, nn.Linear)]
+        blocked.allow([*linears, model.get_output_embeddings()])
     return len(layers)
 
 
@@ -95,10 +97,8 @@ class LeanLayer:
         if tracked:
             hidden, key, value = _AttentionHalf.apply(hidden, *(front or (None, None)), self, (cos, sin), plan)  # type: ignore[no-untyped-call]
         else:
-            (hidden, key, value), _ = attention_half(self, hidden, front, (cos, sin), plan)
-        if isinstance(layout, Capture):
-            layout.keys.append(key.view(len(key), self.kv_heads, -1).transpose(0, 1))
-            layout.values.append(value.view(len(value), self.kv_heads, -1).transpose(0, 1))
+            hidden, key, value = self._fresh_half(hidden, (cos, sin), layout, plan)
+        layout.keep(self.number, key, value)
         out: Tensor = _MlpHalf.apply(hidden, self) if tracked else mlp_half(self, hidden)[0]  # type: ignore[no-untyped-call]
         return out[None]
 
@@ -118,6 +118,12 @@ class LeanLayer:
     def weighted_(self, states: Tensor) -> Tensor:
         """weight × states, in place."""
         return states if self.weight == 1.0 else states.mul_(self.weight)
+
+    def _fresh_half(self, hidden: Tensor, turn: Turn, layout: Layout, plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
+        """The attention half of rows that have no stored keys, where nothing goes back; with their keys and values."""
+        query, key, value, _ = self.project(hidden, turn)
+        out = shared_attention.read(query.mul_(self.scale), key, value, layout.ahead(self.number), plan)
+        return self.add(hidden, self.attention.o_proj, out), key, value
 
     def _stored_half(self, hidden: Tensor, turn: Turn, layout: Layout) -> Tensor:
         """The attention half where the layout has to read or to keep more than a plan knows."""

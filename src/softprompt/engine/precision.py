@@ -4,7 +4,7 @@ Processors that multiply bfloat16 in hardware made for it (AMX, AVX-512 BF16) do
 Inside `products` the large products of a frozen model take their factors rounded to bfloat16; sums of states, norms,
 softmax, the loss and what is stored stay float32. Lean layers bring their own products (`through`, `back`) with one
 rounded copy of each weight for the block; elsewhere the library of matrix products may round by itself, which it does
-on AMX only. Does not concern answering, which is always done in the model's own precision.
+on AMX only. Answering is always done in the model's own precision, with weights that are `blocked` where they may be.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
+from softprompt.engine import blocked
 from softprompt.params import Precision
 
 _copies: ContextVar[dict[int, Tensor] | None] = ContextVar("copies", default=None)
@@ -68,6 +69,8 @@ def rounded(states: Tensor) -> Tensor:
 def through(linear: nn.Linear, factor: Tensor) -> Tensor:
     """`[N, I]` → `[N, O]`, float32; a `factor` that is `rounded` meets the rounded weight."""
     if factor.dtype == linear.weight.dtype:
+        if (laid_out := _blocks(linear)) is not None:
+            return blocked.product(factor, linear, laid_out)
         out: Tensor = linear(factor)
         return out
     out = torch.mm(factor, _copy(linear).t()).float()
@@ -92,10 +95,17 @@ def add_through(hidden: Tensor, linear: nn.Linear, states: Tensor, weight: float
     """hidden + weight × linear(states), float32."""
     factor = rounded(states)
     if factor.dtype == linear.weight.dtype:
+        if weight == 1.0 and (laid_out := _blocks(linear)) is not None:
+            return blocked.product_added(hidden, factor, linear, laid_out)
         out = torch.addmm(hidden, factor, linear.weight.t(), alpha=weight)
     else:
         out = torch.add(hidden, torch.mm(factor, _copy(linear).t()), alpha=weight)
     return out if linear.bias is None else out.add_(linear.bias, alpha=weight)
+
+
+def _blocks(linear: nn.Linear) -> Tensor | None:
+    """The weight in blocks, where products are exact and nothing goes back."""
+    return blocked.blocks(linear) if _copies.get() is None else None
 
 
 def _copy(linear: nn.Linear) -> Tensor:

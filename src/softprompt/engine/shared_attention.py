@@ -5,8 +5,8 @@ lie together in small rectangles (`Bucket`). Each part has a softmax of its own 
 scores are never joined; the gradient of a part is that of plain attention, scaled by its share (the identity behind
 FlashAttention, Dao et al. 2022, arXiv:2205.14135).
 
-Works on any device; made for float32 on processors. Does not cover stored keys, several prefixes in a batch and masks
-other than the causal one (`attention`).
+Where nothing goes back, rows of several prefixes lie in one batch (`read`, and `read_ahead` for rows with stored keys).
+Works on any device; made for float32 on processors. Does not cover masks other than the causal one (`attention`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ KEPT = 2_000_000
 
 Front = tuple[Tensor, Tensor]
 """Keys and values of the prefix, `[K, P, D]` each."""
+Ahead = tuple[Tensor, Tensor, int, int]
+"""Keys and values `[K, P, D]` of a prefix, and the first and the last + 1 of what stands behind it."""
 Saved = tuple[Any, ...]
 """What `backward` needs from `forward`."""
 
@@ -115,6 +117,31 @@ def forward(query: Tensor, key: Tensor, value: Tensor, front: Front | None, plan
     if sum(w.numel() for w in weights) + (0 if ahead is None else ahead.numel()) > KEPT:
         return out, (query, key, value, *(front or (None, None)), out, prefix, None, *[None] * len(weights))
     return out, (query, key, value, *(front or (None, None)), out, prefix, ahead, *weights)
+
+
+def read(query: Tensor, key: Tensor, value: Tensor, ahead: Sequence[Ahead], plan: Plan) -> Tensor:
+    """What `forward` gives, without a way back; `ahead` tells which tokens stand behind which prefix."""
+    out, own, _ = _own(query, key, value, plan)
+    if ahead:
+        tokens, share = len(query), plan.share
+        lines = query.view(tokens, plan.kv_heads, share, -1).transpose(0, 1).reshape(plan.kv_heads, tokens * share, -1)
+        before, mass = read_ahead(lines, [(pk, pv, a * share, b * share) for pk, pv, a, b in ahead])
+        before, mass = (t.view(plan.kv_heads, tokens, share, -1).transpose(0, 1) for t in (before, mass))
+        lead = mass.reshape(tokens, -1, 1) - own[..., None]
+        out = torch.lerp(out, before.reshape(out.shape), torch.sigmoid(lead))
+    return out.view(query.shape)
+
+
+def read_ahead(lines: Tensor, ahead: Sequence[Ahead]) -> tuple[Tensor, Tensor]:
+    """What scaled queries `[K, L, D]` read from the prefixes in front of them, and the log of its mass `[K, L, 1]`.
+
+    A line with nothing in front reads zeros, of no mass.
+    """
+    found, mass = torch.zeros_like(lines), lines.new_full((*lines.shape[:2], 1), -torch.inf)
+    for key, value, start, end in ahead:
+        weights, mass[:, start:end] = _weights(lines[:, start:end], key)
+        torch.bmm(weights, value, out=found[:, start:end])
+    return found, mass
 
 
 def backward(saved: Saved, plan: Plan, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:

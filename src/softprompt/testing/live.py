@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -171,6 +171,14 @@ class LiveStudio:
             return people.create_key(unit, "test", role=role, user=made)[1]
 
 
+def _as_it_is(_data_dir: Path) -> None:
+    """Nothing to prepare: rows and files lie in the data folder."""
+
+
+PREPARE: Callable[[Path], None] = _as_it_is
+"""Called with the data folder of each studio before it starts, such as to name another database there."""
+
+
 @contextmanager
 def live_studio(data_dir: Path, backend: Backend, *, tls: bool = False, **settings: Any) -> Iterator[LiveStudio]:
     """A studio that answers on a free port until the block ends."""
@@ -180,6 +188,7 @@ def live_studio(data_dir: Path, backend: Backend, *, tls: bool = False, **settin
     from softprompt.studio import people, projects
     from softprompt.supervisor.doctor import examine
 
+    PREPARE(data_dir)
     given = StudioSettings.of(data_dir)
     chosen = StudioSettings(
         data_dir=given.data_dir, database_url=given.database_url, storage_url=given.storage_url, **settings
