@@ -63,9 +63,7 @@ def main() -> None:
     made.add_argument("--known", nargs=2, metavar=("LOSS", "EPOCH"), help="of PEFT's run, computed before")
     made.add_argument("--rates", type=float, nargs="+", default=RATES, help="learning rates of PEFT that are tried")
     made.add_argument("--our-epochs", type=int, help="instead of the default")
-    made.add_argument(
-        "--set", action="append", default=[], metavar="NAME=NUMBER", help="of our run, instead of defaults"
-    )
+    made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of our run, not the default")
     options = made.parse_args()
     facts = begin(options)
     pairs = read_rows(options.rows)
@@ -187,8 +185,7 @@ def our_run(options: argparse.Namespace, pairs: Sequence[tuple[str, str]], targe
             seconds.append(time.perf_counter() - began)
             print(f"ours: epoch {len(losses)}, loss {event.loss:.4f}, {seconds[-1]:.0f} s", flush=True)
 
-    numbers = {name: float(text) for name, text in (each.split("=", 1) for each in options.set)}
-    own: dict[str, Any] = {name: int(value) if value.is_integer() else value for name, value in numbers.items()}
+    own: dict[str, Any] = {name: value_of(text) for name, text in (each.split("=", 1) for each in options.set)}
     tune(
         [Example(question, answer) for question, answer in pairs],
         model=backbone,
@@ -197,6 +194,15 @@ def our_run(options: argparse.Namespace, pairs: Sequence[tuple[str, str]], targe
         should_stop=lambda: bool(losses) and losses[-1] <= target,
     )
     return Curve(tuple(losses), tuple(seconds))
+
+
+def value_of(text: str) -> str | int | float:
+    """A number where the text is one."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else number
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from softprompt.engine import lean
 from softprompt.engine.attention import NAME, Capture, Layout, PrefixCache, Rows, causal_mask
 from softprompt.engine.decoding import CausalState, Group
 from softprompt.engine.packing import Packed, Row, pack
-from softprompt.engine.precision import through
+from softprompt.engine.precision import answer_in_blocks
 from softprompt.engine.row_store import RowStore
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.errors import ModelUnsupported, ParameterInvalid
@@ -72,6 +72,7 @@ class CausalBackbone:
             )
         self.model.set_attn_implementation(NAME)
         lean.apply(self.model)
+        answer_in_blocks(self.model)
 
     # --- facts -------------------------------------------------------------------------------------------------------
     @cached_property
@@ -213,12 +214,12 @@ class CausalBackbone:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`[M, H]` → `[M, V]`, scaled and capped as the architecture wants it."""
-        out = through(self.model.get_output_embeddings(), hidden)
+        out = self.model.get_output_embeddings()(hidden)
         if scaling := getattr(self.model.config, "logits_scaling", None):  # Granite
             out = out / scaling
         if cap := getattr(self.model.config, "final_logit_softcapping", None):  # Gemma 2
             out = torch.tanh(out / cap) * cap
-        return out
+        return out  # type: ignore[no-any-return]
 
     def place(self, packed: Packed) -> Packed:
         """The batch on the model's device."""

@@ -31,7 +31,8 @@ def allow(layers: Iterable[nn.Linear]) -> bool:
     chosen = [layer for layer in layers if type(layer) is nn.Linear and layer.weight.dtype == torch.float32]
     if not _possible() or sum(layer.weight.nbytes for layer in chosen) > memory() // SHARE:
         return False
-    _blocks.update(dict.fromkeys(chosen))
+    for layer in chosen:
+        _blocks.setdefault(layer, None)
     return True
 
 

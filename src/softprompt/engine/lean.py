@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from softprompt.engine import blocked, shared_attention
+from softprompt.engine import shared_attention
 from softprompt.engine.attention import Layout
 from softprompt.engine.precision import add_back_, add_through, back, rounded, through
 from softprompt.engine.shared_attention import Front, Plan, Saved
@@ -36,8 +36,6 @@ def apply(model: Any) -> int:
         layer.forward = LeanLayer(layer)
     if layers:
         inner.norm.forward = LeanNorm(inner.norm)
-        linears = [part for layer in layers for part in layer.modules() if isinstance(part, nn.Linear)]
-        blocked.allow([*linears, model.get_output_embeddings()])
     return len(layers)
 
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from softprompt.engine import blocked
@@ -60,6 +62,14 @@ def products(precision: Precision, copies: dict[int, Tensor] | None = None) -> I
         setting.fp32_precision = before
 
 
+def answer_in_blocks(model: nn.Module) -> None:
+    """Let the linear layers of a frozen model use weights in blocks where they may, whoever calls them."""
+    layers = [part for part in model.modules() if type(part) is nn.Linear and not part.weight.requires_grad]
+    if blocked.allow(layers):
+        for layer in layers:
+            layer.forward = partial(through, layer)  # type: ignore[method-assign]
+
+
 # --- products of lean layers -----------------------------------------------------------------------------------------
 def rounded(states: Tensor) -> Tensor:
     """States as a factor of the block's precision: bfloat16, or themselves."""
@@ -67,12 +77,11 @@ def rounded(states: Tensor) -> Tensor:
 
 
 def through(linear: nn.Linear, factor: Tensor) -> Tensor:
-    """`[N, I]` → `[N, O]`, float32; a `factor` that is `rounded` meets the rounded weight."""
+    """`[…, I]` → `[…, O]`, float32; a `factor` that is `rounded`, `[N, I]`, meets the rounded weight."""
     if factor.dtype == linear.weight.dtype:
         if (laid_out := _blocks(linear)) is not None:
             return blocked.product(factor, linear, laid_out)
-        out: Tensor = linear(factor)
-        return out
+        return F.linear(factor, linear.weight, linear.bias)
     out = torch.mm(factor, _copy(linear).t()).float()
     return out if linear.bias is None else out.add_(linear.bias)
 

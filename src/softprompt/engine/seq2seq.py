@@ -25,6 +25,7 @@ from torch.nn.utils.rnn import pad_sequence
 from softprompt.catalogue import SEQ2SEQ
 from softprompt.engine.decoding import Group
 from softprompt.engine.packing import Packed, Row, pack
+from softprompt.engine.precision import answer_in_blocks
 from softprompt.engine.seq2seq_decoding import Seq2SeqState, filled
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.errors import ModelUnsupported
@@ -89,6 +90,7 @@ class Seq2SeqBackbone:
             raise ModelUnsupported(
                 f"{name} is loaded in float16, in which T5 models overflow. Load it in bfloat16 or float32."
             )
+        answer_in_blocks(self.model)
 
     # --- facts -------------------------------------------------------------------------------------------------------
     @cached_property
