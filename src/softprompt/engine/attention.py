@@ -87,10 +87,10 @@ class Capture:
         return ()
 
     def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Keep `[P, K * D]` keys and values of the next layer."""
-        heads = (key.shape[0], self._plan.kv_heads if self._plan else 1, -1)
-        self.keys.append(key.view(heads).transpose(0, 1))
-        self.values.append(value.view(heads).transpose(0, 1))
+        """Keep `[P, K * D]` keys and values of the next layer. Needs a plan."""
+        assert self._plan is not None
+        for kept, states in ((self.keys, key), (self.values, value)):
+            kept.append(states.view(len(states), self._plan.kv_heads, -1).transpose(0, 1))
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """`[1, A, P, D]` → `[1, P, A, D]`."""

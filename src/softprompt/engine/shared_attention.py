@@ -121,7 +121,7 @@ def forward(query: Tensor, key: Tensor, value: Tensor, front: Front | None, plan
 
 def read(query: Tensor, key: Tensor, value: Tensor, ahead: Sequence[Ahead], plan: Plan) -> Tensor:
     """What `forward` gives, without a way back; `ahead` tells which tokens stand behind which prefix."""
-    out, own, _ = _own(query, key, value, plan)
+    out, own, _ = _own(query, key, value, plan, keep=False)
     if ahead:
         tokens, share = len(query), plan.share
         lines = query.view(tokens, plan.kv_heads, share, -1).transpose(0, 1).reshape(plan.kv_heads, tokens * share, -1)
@@ -165,8 +165,10 @@ def backward(saved: Saved, plan: Plan, grad: Tensor) -> tuple[Tensor, Tensor, Te
     return of_query, of_key, of_value, of_front_key, _to_kv_heads(torch.bmm(ahead.transpose(1, 2), sent), plan)
 
 
-def _own(query: Tensor, key: Tensor, value: Tensor, plan: Plan) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """What each token reads from its own row `[N, A, D]`, the logarithm of its mass `[N, A]`, and the weights."""
+def _own(
+    query: Tensor, key: Tensor, value: Tensor, plan: Plan, keep: bool = True
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """What each token reads from its own row `[N, A, D]`, the logarithm of its mass `[N, A]`; the weights to `keep`."""
     q, k, v, dim = *_lay_out(query, key, value, plan), key.shape[1] // plan.kv_heads
     read, mass, weights = torch.empty_like(q), q.new_empty(len(q), plan.share), []
     for bucket in plan.buckets:
@@ -174,7 +176,8 @@ def _own(query: Tensor, key: Tensor, value: Tensor, plan: Plan) -> tuple[Tensor,
         found, found_mass = _weights(qb, kb, bucket.mask)
         torch.bmm(found, vb, out=out)
         _piece(mass, bucket, plan, 1).copy_(found_mass)
-        weights.append(found)
+        if keep:
+            weights.append(found)
     read, mass = read.index_select(0, plan.back), mass.index_select(0, plan.back)
     return read.view(len(query), -1, dim), mass.view(len(query), -1), weights
 
