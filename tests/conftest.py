@@ -50,6 +50,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgresql", action="store_true", help="studios that answer keep their rows in PostgreSQL")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--postgresql"):
+        items[:] = [item for item in items if item.get_closest_marker("sqlite") is None]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def database_of_studios(request: pytest.FixtureRequest) -> Iterator[None]:
     """With `--postgresql`, studios of `live_studio` and what is started on their folders use PostgreSQL."""

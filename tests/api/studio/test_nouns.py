@@ -224,9 +224,9 @@ def test_the_log_says_who_did_what(admin: httpx.Client) -> None:
     assert ok(admin.get("/api/audit", params={"noun_id": made["id"], "since": since}))["total"] >= 1
 
 
-def test_status(admin: httpx.Client) -> None:
+def test_status(admin: httpx.Client, studio: LiveStudio) -> None:
     status = ok(admin.get("/api/status"))
-    assert status["database"] == "sqlite"
+    assert status["database"] == ("sqlite" if studio.office.database.sqlite else "postgresql")
     assert status["serving"]["state"] == "ready"
     assert set(status["queue"]) == {"queued", "running"}
 

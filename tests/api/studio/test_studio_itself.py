@@ -41,9 +41,10 @@ def test_limits_in_force_are_told_as_numbers_and_in_words(admin: httpx.Client, s
     assert str(studio.data_dir) in [each["value"] for each in found["items"]]
 
 
-def test_health_is_told_with_checks_if_they_are_asked_for(admin: httpx.Client) -> None:
+def test_health_is_told_with_checks_if_they_are_asked_for(admin: httpx.Client, studio: LiveStudio) -> None:
     found = ok(admin.get("/api/health"))
-    assert (found["database"], found["supervised"], found["checks"]) == ("SQLite", False, None)
+    kind = "SQLite" if studio.office.database.sqlite else "PostgreSQL"
+    assert (found["database"], found["supervised"], found["checks"]) == (kind, False, None)
     assert found["revision"] == found["newest_revision"]
     assert found["disks"][0]["free"] > 0
     checks = ok(admin.get("/api/health", params={"checks": True}))["checks"]
