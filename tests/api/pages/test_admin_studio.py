@@ -71,6 +71,7 @@ def test_the_checks_of_the_doctor_are_made_on_demand(browser: httpx.Client) -> N
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
+@pytest.mark.sqlite  # which is the default
 def test_settings_say_where_they_come_from(browser: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOFTPROMPT_MAX_ROWS", "5")
     shown = words(browser.get("/admin/settings"))
