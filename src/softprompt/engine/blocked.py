@@ -43,9 +43,10 @@ def memory() -> int:
 
 def blocks(layer: nn.Linear) -> Tensor | None:
     """The layer's weight in blocks; None where it is used as it lies."""
+    if not torch.is_inference_mode_enabled() or layer not in _blocks:
+        return None
     weight = layer.weight
-    moved = weight.dtype != torch.float32 or weight.device.type != "cpu"
-    if not torch.is_inference_mode_enabled() or moved or layer not in _blocks:
+    if weight.dtype != torch.float32 or weight.device.type != "cpu":  # it was moved since
         return None
     found = _blocks[layer]
     if found is None:
