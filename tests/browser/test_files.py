@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from browser.person import Person
 from softprompt.testing.live import LiveStudio
@@ -69,6 +69,29 @@ def test_dropped_files_are_taken(studio: LiveStudio, person: Arrive) -> None:
     somebody.page.locator(".drop").evaluate(drop, GOOD)
     somebody.page.wait_for_url("**/data/*")
     expect(somebody.page.locator("h1")).to_contain_text("dropped")
+
+
+def test_a_file_may_be_chosen_before_the_scripts_are_there(studio: LiveStudio, person: Arrive) -> None:
+    somebody = person(studio)
+    held: list[Route] = []
+    somebody.page.route("**/upload.js*", lambda route: held.append(route))
+    with somebody.page.expect_request("**/upload.js*"):
+        somebody.page.goto("/data", wait_until="commit")
+    somebody.bring("early.jsonl", GOOD.encode())
+    held[0].continue_()
+    somebody.page.wait_for_url("**/data/*")
+    expect(somebody.page.locator("h1")).to_contain_text("early")
+
+
+def test_a_file_is_not_loaded_again_on_the_way_back(studio: LiveStudio, person: Arrive) -> None:
+    somebody = person(studio)
+    upload(somebody, "once.jsonl", GOOD.encode())
+    somebody.page.wait_for_url("**/data/*")
+    somebody.page.go_back(wait_until="load")
+    assert somebody.page.locator("input[type=file]").first.evaluate("field => field.files.length") == 0
+    somebody.go("/data")
+    expect(somebody.page.locator("main")).to_contain_text("once")
+    expect(somebody.page.locator("main")).not_to_contain_text("version 2")
 
 
 def test_a_wrong_file_can_be_followed_by_a_right_one(studio: LiveStudio, person: Arrive) -> None:

@@ -130,7 +130,7 @@ def _upload(frame: Frame, listing: Listing) -> h.Element:
         h.label(".drop", data_part="drop")[
             h.strong["Drop a file here, or choose one"],
             h.input(
-                type="file", name="file", accept=".jsonl,.json,.csv,.JSONL,.JSON,.CSV,.tsv,.txt",
+                type="file", name="file", accept=".jsonl,.json,.csv,.JSONL,.JSON,.CSV,.tsv,.txt", autocomplete="off",
                 aria_label="File with labelled examples",
             ),
             h.span(".small")[

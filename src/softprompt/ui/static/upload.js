@@ -149,9 +149,12 @@ if (form) {
     go();
   });
 
-  // A file that is chosen or dropped is what people want to load: no second click.
-  input.addEventListener("change", () => input.files.length && form.requestSubmit());
-  part("drop", form).addEventListener("drop", () => setTimeout(() => input.files.length && form.requestSubmit()));
+  // A file that is chosen or dropped is what people want to load: no second click. It may have been chosen before this
+  // module was there; none is left from an earlier visit, for the field keeps nothing (autocomplete is off).
+  const chosen = () => input.files.length && !upload && form.requestSubmit();
+  input.addEventListener("change", chosen);
+  part("drop", form).addEventListener("drop", () => setTimeout(chosen));
+  chosen();
 
   // Anywhere on the page will do.
   for (const kind of ["dragover", "drop"])
