@@ -12,10 +12,10 @@ from softprompt.storage.tables import Project, PromptSession, Space
 from softprompt.studio.access import Revision, Unit, check_revision
 from softprompt.studio.in_use import refuse_if_used
 from softprompt.studio.names import clean_name, clean_tags, clean_text
+from softprompt.studio.prompt_content import LAB as LAB
+from softprompt.studio.prompt_content import check
 
 MODES = ("structured", "freeform", "chat", "detached")
-LAB = "lab"
-"""Where a session's content keeps what the Prompt Lab has beside the prompt: tests, columns, values."""
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -35,7 +35,7 @@ def create(
         name=clean_name(name),
         mode=_mode(mode),
         model_id=model_id,
-        content=content or {},
+        content=_content(content or {}),
         description=clean_text(description),
         tags=clean_tags(tags),
         created_by=unit.actor.user_id,
@@ -70,7 +70,7 @@ def update(unit: Unit, session_id: str, *, revision: Revision = None, **given: A
         "name": clean_name,
         "mode": _mode,
         "model_id": lambda x: x,
-        "content": dict,
+        "content": _content,
         "description": clean_text,
         "tags": clean_tags,
     }
@@ -132,6 +132,11 @@ def fill(text: str, values: Mapping[str, str] | None) -> str:
 
 def _joined(head: str, text: str) -> str:
     return f"{head} {text}".strip() if head else str(text)
+
+
+def _content(content: dict[str, Any]) -> dict[str, Any]:
+    check(content)
+    return dict(content)
 
 
 def _mode(mode: str) -> str:
