@@ -24,9 +24,19 @@ from softprompt.storage import people as person_tables
 from softprompt.storage import tables
 from softprompt.storage.types import new_id, now
 from softprompt.storage.work import Job
-from softprompt.studio import datasets, deployments, experiments, memberships, people, prompt_sessions, spaces
+from softprompt.studio import (
+    datasets,
+    deployments,
+    experiments,
+    lab_history,
+    memberships,
+    people,
+    prompt_sessions,
+    spaces,
+)
 from softprompt.studio import tuned_prompts as prompts
 from softprompt.studio.access import SYSTEM, Actor
+from softprompt.studio.lab import LabPage
 from softprompt.testing.live import LiveStudio
 
 MARK = "zebra"
@@ -207,14 +217,23 @@ def _fill(studio: LiveStudio) -> dict[str, str]:
         session = prompt_sessions.create(unit, project, f"{MARK} session", model_id=MODEL, content={"text": MARK})
         gone = prompt_sessions.create(unit, project, f"{MARK} of yesterday")
         prompt_sessions.delete(unit, gone.id)
+        said = [{"name": "zero-shot", "exact": 1.0, "answers": [{"input": MARK, "output": MARK}]}]
+        results = {"task": "classification", "rows": 1, "right": [MARK], "methods": said}
         evaluation = unit.rows.add(
             tables.Evaluation(
                 project_id=project.id, name=f"{MARK} proof", state="completed", model_id=MODEL,
-                dataset_id=dataset.id, report=f"# {MARK}",
+                dataset_id=dataset.id, report=f"# {MARK}", results=results,
             )
         )  # fmt: skip
+        counted = {"way": "text", "instruction": False, "input_tokens": 1, "virtual_tokens": 1, "generated_tokens": 1}
+        run.test_dataset_id = dataset.id
+        run.results = {
+            "ledger": {"rows": 1, "context": 9, "instruction": MARK, "lines": [counted]},
+            "test": {**results, "evaluation_id": evaluation.id},
+        }
         unit.rows.add(Job(kind="evaluate", subject_id=evaluation.id, project_id=project.id, state="completed"))
         job = unit.rows.add(Job(kind="tune", subject_id=run.id, project_id=project.id, state="completed"))
+        asked = lab_history.begin(unit, project, LabPage(text=MARK), session.id)
         _backup(studio)
         key = people.create_key(unit, f"{MARK} key")[0]
         guest = people.create_user(unit, f"{MARK} guest")
@@ -226,7 +245,7 @@ def _fill(studio: LiveStudio) -> dict[str, str]:
             "evaluation_id": evaluation.id, "key_id": key.id, "user_id": guest.id, "user": "reader",
             "model_id": f"{MARK}-live", "serving": f"{MARK}-live", "attachment_id": dataset.attachment_id,
             "asset_type": "data_asset", "path": f"wx_prompt_tune/{run.id}/training.log",
-            "deleted_id": gone.id, "own_model": "mine/llama", "other_space": other.id,
+            "deleted_id": gone.id, "generation_id": asked.id, "own_model": "mine/llama", "other_space": other.id,
         }  # fmt: skip
 
 
@@ -241,6 +260,7 @@ def _sent(studio: LiveStudio, ids: dict[str, str], folder: Path) -> dict[str, Se
     found = {name: Sent(json=example) for name, example in _examples(studio).items()}
     drawn = {"stop": ["x"], "seed": 1, "temperature": 0.5, "logprobs": 1, "softprompt": {"variables": {"x": "y"}}}
     answered = {"deployment": ids["deployment"], "input": "Hello"}
+    asked = {"tries": [{"input": "Hello"}], "columns": [{"subject": f"deployment:{ids['deployment']}"}]}
     project, space = ids["project_id"], ids["space_id"]
     named = {"project": project, "model": MODEL, "dataset": ids["dataset_id"]}
     bodies = {
@@ -260,7 +280,10 @@ def _sent(studio: LiveStudio, ids: dict[str, str], folder: Path) -> dict[str, Se
         "POST /api/deployments": {"prompt": ids["prompt_id"], "space": space, "serving_name": "mine"},
         "PATCH /api/deployments/{deployment_id}": {"name": "Mine"},
         "POST /api/deployments/{deployment_id}/promote": {"space": ids["other_space"], "serving_name": "too"},
+        "POST /api/deployments/{deployment_id}/swap": {"prompt": ids["prompt_id"]},
         "POST /api/sessions": {"project": project, "name": "Mine"},
+        "POST /api/lab/generate": {"project": project, **asked},
+        "POST /api/lab/code": {"project": project, **asked},
         "POST /api/experiments": {"project": project, "name": "Mine"},
         "POST /api/prompts/{prompt_id}/promote": {"space": space},
         "POST /api/pulls": {"model": "no/such"},
@@ -271,6 +294,8 @@ def _sent(studio: LiveStudio, ids: dict[str, str], folder: Path) -> dict[str, Se
     found["GET /api/datasets/{dataset_id}/leaks"] = Sent(query={"test": ids["dataset_id"]})
     found["GET /api/datasets/{dataset_id}/diff"] = Sent(query={"older": ids["dataset_id"]})
     found["GET /api/search"] = Sent(query={"q": "a"})
+    found["GET /api/serving-names"] = Sent(query={"name": "mine"})
+    found |= {f"GET /api/comparisons{end}": Sent(query={"run": ids["run_id"]}) for end in ("", "/answers")}
     found["DELETE /api/models/{model_id:path}"] = Sent(ids={"model_id": "own_model"})
     found["POST /api/datasets"] = Sent(content=ROWS, query=here)
     found["POST /api/prompts/import"] = Sent(content=b"PK", query={**here, "model": MODEL, "template": "{{input}}"})

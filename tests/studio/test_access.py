@@ -16,6 +16,7 @@ from softprompt.storage.people import ApiKey, AuditEntry
 from softprompt.storage.tables import Project
 from softprompt.studio import audit, experiments, memberships, people, projects, search, spaces
 from softprompt.studio.access import RANKS, SYSTEM, Actor, Office
+from softprompt.studio.audit import Filters
 
 ROLES = st.sampled_from(["viewer", "editor", "admin"])
 
@@ -65,7 +66,7 @@ def test_nobody_gets_more_than_membership_key_and_place_give(
         assert (here.id in [hit.id for hit in search.search(unit, name + " here")]) == (rank > 0)
         if not (admin and key == "admin" and bound == "nowhere"):
             with pytest.raises(Forbidden, match="needs an admin of the whole studio"):
-                audit.page(unit)
+                audit.page(unit, Filters())
             with pytest.raises(Forbidden, match="needs an admin of the whole studio"):
                 people.users(unit)
 
@@ -88,12 +89,14 @@ def test_the_log_is_filtered_by_user_noun_and_time(office: Office) -> None:
         projects.create(unit, "One")
         spaces.create(unit, "Two")
     with office.unit(SYSTEM, write=False) as unit:
-        assert [entry.noun for entry in audit.page(unit, user="kim", sort="id").items] == ["project", "space"]
-        assert [entry.noun for entry in audit.page(unit, user="kim", noun="space", sort="id").items] == ["space"]
+        assert [entry.noun for entry in audit.page(unit, Filters(user="kim"), sort="id").items] == ["project", "space"]
+        assert [entry.noun for entry in audit.page(unit, Filters(user="kim", noun="space"), sort="id").items] == [
+            "space"
+        ]
         first = unit.rows.all(AuditEntry, sort="id")[0]
-        later = audit.page(unit, since=first.at, sort="id")
+        later = audit.page(unit, Filters(since=first.at), sort="id")
         assert later.total == unit.rows.count(AuditEntry)
-        assert audit.page(unit, until=first.at, sort="id").total == 0
+        assert audit.page(unit, Filters(until=first.at), sort="id").total == 0
 
 
 def test_nothing_of_a_refused_unit_is_written(office: Office) -> None:

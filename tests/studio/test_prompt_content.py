@@ -37,8 +37,7 @@ def near(shape: Any) -> st.SearchStrategy[Any]:
 def test_content_is_refused_or_becomes_a_prompt(content: dict[str, Any], mode: str) -> None:
     try:
         prompt_content.check(content)
-    except ParameterInvalid as error:
-        assert str(error).startswith("content.")
+    except ParameterInvalid:
         return
     prompt_sessions.rendered(content, {"x": "y"})
     page = lab.of_content(content, mode, None)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 
 from softprompt.api.limiter import Limiter
 from softprompt.api.remembered import Remembered
@@ -129,3 +130,13 @@ def unit_of(request: Request, *, write: bool = True, need: Role | None = None) -
         raise Forbidden("A request with a browser's cookie needs its x-csrf-token header. Load the page again.")
     with studio_of(request).office.unit(caller.actor, need or caller.need, write=write) as unit:
         yield unit
+
+
+async def in_unit(request: Request, work: Callable[[Unit], Any], *, write: bool = True) -> Any:
+    """`work(unit)` in a unit of work, away from the event loop."""
+
+    def inside() -> Any:
+        with unit_of(request, write=write) as unit:
+            return work(unit)
+
+    return await run_in_threadpool(inside)

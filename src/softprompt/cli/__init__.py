@@ -30,7 +30,7 @@ COMMANDS = {
     "up": "Start a whole studio on this machine.",
     "projects": "Projects of a studio: create, list, show, delete.",
     "datasets": "Datasets of a studio: list, show, upload, delete.",
-    "runs": "Tuning runs of a studio: start, watch, cancel, list, delete.",
+    "runs": "Tuning runs of a studio: start, watch, compare, cancel, list, delete.",
     "evaluations": "Evaluations of a studio: start, list, show, cancel, delete.",
     "prompts": "Tuned prompts of a studio: list, show, download, promote, delete.",
     "spaces": "Spaces of a studio: create, list, show, delete.",

@@ -20,7 +20,7 @@ from softprompt.params import TuneConfig
 if TYPE_CHECKING:
     from softprompt.cli.remote import Desk
 
-app = new_app(no_args_is_help=True, help="Tuning runs of a studio: start, watch, cancel, list, delete.")
+app = new_app(no_args_is_help=True, help="Tuning runs of a studio: start, watch, compare, cancel, list, delete.")
 LOOK_EVERY = 0.5
 """Seconds between two questions for news."""
 
@@ -141,6 +141,30 @@ def watch(context: typer.Context, run_id: RunId, data_dir: DataDir = None, as_js
 
 
 @app.command()
+def compare(
+    context: typer.Context,
+    run_ids: Annotated[list[str], typer.Argument(metavar="ID …", help="Up to six runs.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runs side by side: the settings that differ, and what came out."""
+    from softprompt.cli.remote import desk
+
+    with desk(context, data_dir) as studio:
+        found = studio.get("/api/comparisons", run=run_ids)
+    if as_json:
+        print_json(found)
+        return
+    sides = found["runs"]
+    rows = [(each["name"], *each["values"]) for each in found["differing"]]
+    ways = dict.fromkeys(_way(side, method) for side in sides for method in side["methods"])
+    rows += [(way, *(_came_out(side, way) for side in sides)) for way in ways]
+    print_table(("", *(side["name"] for side in sides)), rows, "These runs went by the same settings.")
+    if found["counts"] and found["counts"]["remark"]:
+        typer.echo(f"\n{found['counts']['remark']}")
+
+
+@app.command()
 def cancel(
     context: typer.Context,
     run_id: RunId,
@@ -162,6 +186,20 @@ def cancel(
 
 
 add_delete(app, Noun("/api/runs", "runs"))
+
+
+def _way(side: dict[str, Any], method: dict[str, Any]) -> str:
+    """A method without the name of the run, and what its figure is."""
+    return f"{method['name'].removeprefix(side['name'] + ' · ')}, {method['measure']}"
+
+
+def _came_out(side: dict[str, Any], way: str) -> str:
+    """What a run reached by that way, with its interval."""
+    for method in side["methods"]:
+        if _way(side, method) == way:
+            low, high = method["interval"]
+            return f"{method['share']:.3f} ({low:.2f} – {high:.2f})"
+    return "–"
 
 
 def _dataset(studio: Desk, file: str, project: str | None) -> str:

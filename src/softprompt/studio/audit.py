@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from softprompt.errors import NotFound
 from softprompt.storage.people import ApiKey, AuditEntry, User
 from softprompt.storage.rows import MOST, Page
 from softprompt.storage.tables import Project, Space
-from softprompt.studio.access import Actor, Office, Unit
+from softprompt.studio.access import Actor, Office, Unit, iso
+
+COLUMNS = ("id", "at", "user", "key", "action", "noun", "noun_id", "name", "place", "request_id", "data")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Which entries: by whoever did it (id or name), what was done to what, where and when."""
+    """Which entries: by whoever did it (id or name), what was done to what, where and when.
+
+    Attributes:
+        search: text in the name that a thing had then.
+    """
 
     user: str | None = None
     since: datetime | None = None
@@ -25,6 +35,7 @@ class Filters:
     noun: str | None = None
     noun_id: str | None = None
     container_id: str | None = None
+    search: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,29 +61,21 @@ class Line:
     data: dict[str, Any]
 
 
-def page(
-    unit: Unit,
-    *,
-    user: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    action: str | None = None,
-    noun: str | None = None,
-    noun_id: str | None = None,
-    container_id: str | None = None,
-    search: str = "",
-    **paging: Any,
-) -> Page[AuditEntry]:
-    """Entries, see `Filters`; `search`: text in the name that a thing had then."""
+def page(unit: Unit, filters: Filters, **paging: Any) -> Page[AuditEntry]:
+    """Entries that fit."""
     unit.need_studio_admin()
-    equals = {"action": action, "noun": noun, "noun_id": noun_id, "container_id": container_id}
-    wanted: dict[str, Any] = {name: value for name, value in equals.items() if value is not None}
-    if user is not None:
-        named = unit.rows.first(User, name=user)
-        wanted["user_id"] = named.id if named else user
-    having = [AuditEntry.at >= since] if since else []
-    having += [AuditEntry.at < until] if until else []
-    having += [AuditEntry.data["name"].as_string().icontains(search, autoescape=True)] if search else []
+    wanted: dict[str, Any] = {
+        name: getattr(filters, name)
+        for name in ("action", "noun", "noun_id", "container_id")
+        if getattr(filters, name) is not None
+    }
+    if filters.user is not None:
+        named = unit.rows.first(User, name=filters.user)
+        wanted["user_id"] = named.id if named else filters.user
+    having = [AuditEntry.at >= filters.since] if filters.since else []
+    having += [AuditEntry.at < filters.until] if filters.until else []
+    named_so = AuditEntry.data["name"].as_string().icontains(filters.search, autoescape=True)
+    having += [named_so] if filters.search else []
     return unit.rows.page(AuditEntry, having=having, **wanted, **paging)
 
 
@@ -101,8 +104,7 @@ def lines(
     unit: Unit, filters: Filters, *, limit: int = 50, cursor: str | None = None
 ) -> tuple[list[Line], Page[AuditEntry]]:
     """A page of the log with names, the newest first."""
-    chosen = {name: getattr(filters, name) for name in Filters.__dataclass_fields__}
-    found = page(unit, **chosen, sort="-id", limit=limit, cursor=cursor)
+    found = page(unit, filters, sort="-id", limit=limit, cursor=cursor)
     return _named(unit, found.items), found
 
 
@@ -118,6 +120,33 @@ def every(office: Office, actor: Actor, filters: Filters) -> Iterator[list[Line]
         cursor = piece.next
         if cursor is None:
             return
+
+
+def as_csv(pieces: Iterator[list[Line]]) -> Iterator[str]:
+    """What `every` found, as a table."""
+    yield _row(COLUMNS)
+    for piece in pieces:
+        yield "".join(_row(_cells(line)) for line in piece)
+
+
+def file_name() -> str:
+    """Of a table that is made today."""
+    return f"softprompt-audit-{datetime.now(UTC):%Y%m%d}.csv"
+
+
+def _cells(line: Line) -> list[str]:
+    data = json.dumps(line.data, ensure_ascii=False) if line.data else ""
+    return [
+        str(line.id), iso(line.at) or "", line.user, line.key, line.action, line.noun, line.noun_id, line.name,
+        line.place, line.request_id, data,
+    ]  # fmt: skip
+
+
+def _row(cells: Sequence[str]) -> str:
+    out = io.StringIO()
+    # A table program would run what begins like a formula, and people choose their names.
+    csv.writer(out).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+    return out.getvalue()
 
 
 def _named(unit: Unit, entries: Sequence[AuditEntry]) -> list[Line]:

@@ -5,8 +5,10 @@ A file is examined outside of any unit of work (it may be large); what was found
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import hmac
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -285,16 +287,31 @@ def describe_problems(dataset: Dataset) -> str:
 
 def rows(path: Path, *, start: int = 0, limit: int = 50, search: str = "") -> list[dict[str, Any]]:
     """Examples of a stored file, from a number on, with the ones that contain a text."""
-    needle = search.casefold()
-    found: Iterator[tuple[int, Example]] = (
-        (number, item)
-        for number, item in enumerate(item for item in stream(path) if isinstance(item, Example))
-        if not needle or needle in item.input.casefold() or needle in item.output.casefold()
-    )
     return [
         {"number": number, "input": item.input, "output": item.output}
-        for number, item in islice(found, start, start + limit)
+        for number, item in islice(examples(path, search), start, start + limit)
     ]
+
+
+def examples(path: Path, search: str = "") -> Iterator[tuple[int, Example]]:
+    """Examples of a stored file with their numbers; those that contain a text."""
+    needle = search.casefold()
+    found = enumerate(item for item in stream(path) if isinstance(item, Example))
+    return (
+        (number, item)
+        for number, item in found
+        if not needle or needle in item.input.casefold() or needle in item.output.casefold()
+    )
+
+
+def as_csv(pairs: Iterator[tuple[str, str]]) -> Iterator[str]:
+    """Inputs with their outputs as a table that loads again, a thousand rows at a time."""
+    head = [("input", "output")]
+    while batch := head or list(islice(pairs, 1000)):
+        head = []
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\r\n").writerows(batch)
+        yield text.getvalue()
 
 
 def _fill(unit: Unit, dataset: Dataset, found: Examined) -> None:

@@ -7,11 +7,11 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.errors import NameTaken, NotFound, ParameterInvalid, Unavailable
+from softprompt.errors import NameTaken, NotFound, ParameterInvalid, SoftpromptError, Unavailable
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Project, PromptSession, Space, TunedPrompt
 from softprompt.studio import foundation_models, trash
-from softprompt.studio.access import Revision, Unit, check_revision
+from softprompt.studio.access import Revision, Role, Unit, check_revision
 from softprompt.studio.names import changes, clean_name, clean_tags, clean_text, looks_like_id, serving_name
 from softprompt.studio.tuned_prompts import promote as promote_prompt
 
@@ -87,6 +87,15 @@ def check_free(unit: Unit, serving: str, own_id: str | None = None) -> None:
         raise NameTaken(f"serving_name: {serving!r} is in use by another deployment. Choose another one.")
 
 
+def name_problem(unit: Unit, serving: str, own_id: str | None = None) -> str:
+    """Why a deployment cannot have this serving name; nothing if it can."""
+    try:
+        check_free(unit, serving_name(serving), own_id)
+    except SoftpromptError as error:
+        return str(error).partition(": ")[2]
+    return ""
+
+
 def free_serving_name(unit: Unit, name: str) -> str:
     """A serving name for something of that name, which nobody has."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
@@ -101,11 +110,11 @@ def get(unit: Unit, deployment_id: str) -> Deployment:
     return unit.get(Deployment, deployment_id)
 
 
-def find(unit: Unit, id_or_serving_name: str) -> Deployment:
+def find(unit: Unit, id_or_serving_name: str, need: Role | None = None) -> Deployment:
     named = None
     if not looks_like_id(id_or_serving_name):
         named = unit.rows.first(Deployment, serving_name=id_or_serving_name)
-    return unit.get(Deployment, named.id if named and unit.role_in(named) else id_or_serving_name)
+    return unit.get(Deployment, named.id if named and unit.role_in(named) else id_or_serving_name, need=need)
 
 
 def page(

@@ -42,7 +42,7 @@ class _Question:
     Attributes:
         texts: of the tests, whole.
         variables: values for a deployment that has a prompt template.
-        project_id: where foundation models are asked by IBM's client.
+        inside: argument that says where foundation models are asked by IBM's client.
     """
 
     subject: Subject
@@ -52,7 +52,7 @@ class _Question:
     variables: Mapping[str, str]
     url: str
     secure_url: str
-    project_id: str
+    inside: tuple[str, str]
 
     @property
     def asked(self) -> str | list[str]:
@@ -68,12 +68,15 @@ class _Question:
         return self.subject.id if self.subject.kind == "model" else self.subject.serving_name or self.subject.id
 
 
-def of(page: LabPage, column: Column, subject: Subject, *, url: str, secure_url: str, project_id: str) -> list[Snippet]:
+def of(
+    page: LabPage, column: Column, subject: Subject, *, url: str, secure_url: str, inside: tuple[str, str]
+) -> list[Snippet]:
     """Snippets for one column of the page.
 
     Args:
         url: address of the studio.
         secure_url: its address with TLS, for clients that speak nothing else.
+        inside: such as `("project_id", ID)`, for IBM's client.
     """
     tries = [page.tries[number] for number in page.asked] or [Try(SAMPLE)]
     question = _Question(
@@ -84,7 +87,7 @@ def of(page: LabPage, column: Column, subject: Subject, *, url: str, secure_url:
         variables=page.variables if subject.takes == "template" else {},
         url=url.rstrip("/"),
         secure_url=secure_url.rstrip("/"),
-        project_id=project_id,
+        inside=inside,
     )
     return [_curl(question), _watsonx(question), _openai(question), _library(question)]
 
@@ -103,9 +106,9 @@ def _watsonx(q: _Question) -> Snippet:
     if q.subject.kind == "prompt":
         return python("ibm-watsonx-ai", "", [], _DEPLOY)
     if q.subject.kind == "model":
-        target, inside = f"model_id={_quoted(q.name)},", ("project_id", q.project_id)
+        target, inside = f"model_id={_quoted(q.name)},", q.inside
     else:
-        target, inside = f"deployment_id={_quoted(q.subject.id)},", q.subject.inside or ("project_id", q.project_id)
+        target, inside = f"deployment_id={_quoted(q.subject.id)},", q.subject.inside or q.inside
     note = f"{TLS} {SECRET}"
     if q.way != "auto":
         note = f"IBM's words cannot ask for the text path: this answers by the label readout. {note}"

@@ -78,18 +78,23 @@ def get(unit: Unit, generation_id: str) -> LabGeneration:
         session = unit.rows.get(PromptSession, row.session_id) if row.session_id else None
         row = row if session is not None and unit.role_in(session) else None
     if row is None:
-        raise NotFound(f"There is no generation {generation_id!r} in your history. /lab/history shows what there is.")
+        raise NotFound(f"There is no generation {generation_id!r} in your history. The list shows what there is.")
     return row
 
 
 def page(
-    unit: Unit, *, session_id: str | None = None, limit: int = 20, cursor: str | None = None
+    unit: Unit,
+    *,
+    session_id: str | None = None,
+    limit: int = 20,
+    cursor: str | None = None,
+    sort: str = "-created_at",
 ) -> Page[LabGeneration]:
     """The newest first: one's own, or those of a prompt session, whoever made them."""
     if session_id is None:
-        return unit.rows.page(LabGeneration, user_id=unit.actor.user_id, limit=limit, cursor=cursor)
+        return unit.rows.page(LabGeneration, user_id=unit.actor.user_id, sort=sort, limit=limit, cursor=cursor)
     session = unit.get(PromptSession, session_id, need="viewer")
-    return unit.rows.page(LabGeneration, session_id=session.id, limit=limit, cursor=cursor)
+    return unit.rows.page(LabGeneration, session_id=session.id, sort=sort, limit=limit, cursor=cursor)
 
 
 def recent_subjects(rows: Sequence[LabGeneration]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from softprompt.data.template import DEFAULT_TEXT
 from softprompt.errors import ModelUnknown, NotFound, ParameterInvalid
 from softprompt.storage.tables import Deployment, PromptSession, TunedPrompt
-from softprompt.studio import foundation_models
+from softprompt.studio import deployments, foundation_models, tuned_prompts
 from softprompt.studio.access import Unit
 from softprompt.studio.foundation_models import Model
 from softprompt.studio.lab import Takes
@@ -85,12 +85,14 @@ def groups(unit: Unit, recent: Sequence[str] = ()) -> list[Group]:
 
 
 def find(unit: Unit, value: str) -> Subject:
-    """Who stands behind a value of the list."""
+    """Who stands behind a value of the list; a name may stand in place of an id."""
     kind, _, key = value.partition(":")
     if kind == "prompt" and key:
-        return _tuned(unit, value, unit.get(TunedPrompt, key, need="viewer"))
+        prompt = tuned_prompts.find(unit, key, need="viewer")
+        return _tuned(unit, f"prompt:{prompt.id}", prompt)
     if kind == "deployment" and key:
-        return _deployed(unit, value, unit.get(Deployment, key, need="viewer"))
+        deployment = deployments.find(unit, key, need="viewer")
+        return _deployed(unit, f"deployment:{deployment.id}", deployment)
     if kind != "model" or not key:
         raise ParameterInvalid("Choose a foundation model, a tuned prompt or a deployment first.")
     model = foundation_models.find(unit.rows, key)

@@ -132,6 +132,12 @@ def outcome(unit: Unit, run: TuningRun) -> Outcome | None:
     return Outcome(rows, (*own, *more.values()), len(own), proof_id, tuple(others), problem, notes)
 
 
+def counted(found: Outcome | None) -> list[dict[str, object]]:
+    """Methods whose answers were counted, the run's own first: for the token ledger."""
+    methods = found.methods if found else ()
+    return [{"name": each.name, "generated_tokens": each.generated_tokens} for each in methods if not each.linear]
+
+
 def answers(
     results: Mapping[str, Any],
     *,

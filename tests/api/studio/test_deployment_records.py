@@ -84,3 +84,48 @@ def test_readers_look_and_strangers_see_nothing(
         ok(reader.get(f"{address}/{word}"))
         assert "There is no deployment" in message(stranger.get(f"{address}/{word}"), 404)
     assert "it needs the role editor" in message(reader.post(f"{address}/promote", json={"space": space}), 403)
+
+
+def test_a_swap_asks_first(admin: httpx.Client, studio: LiveStudio, deployment: dict[str, Any]) -> None:
+    first, second = prompt(studio), prompt(studio)
+    made = ok(admin.post("/api/deployments", json={"prompt": first, "serving_name": unique("serving")}), 201)
+    address = f"/api/deployments/{made['serving_name']}"
+    asked = len(studio.backend.works)  # type: ignore[attr-defined]
+    answer = admin.post(f"{address}/swap", json={"prompt": second})
+    assert ok(answer)["tuned_prompt_id"] == second
+    assert len(studio.backend.works) == asked + 1  # type: ignore[attr-defined]
+    assert answer.headers["etag"] == f'"{made["revision"] + 1}"'
+    stale = admin.post(f"{address}/swap", json={"prompt": first}, headers={"if-match": '"1"'})
+    message(stale, 412)
+    message(admin.post(f"{address}/swap", json={"prompt": "no-such"}), 404)
+    assert ok(admin.get(address))["tuned_prompt_id"] == second
+
+
+def test_a_prompt_that_does_not_answer_is_not_swapped_in(
+    admin: httpx.Client, studio: LiveStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = prompt(studio), prompt(studio)
+    made = ok(admin.post("/api/deployments", json={"prompt": first, "serving_name": unique("serving")}), 201)
+    monkeypatch.setattr("softprompt.studio.snippets.SAMPLE", "!busy")
+    address = f"/api/deployments/{made['id']}"
+    message(admin.post(f"{address}/swap", json={"prompt": second}), 429)
+    assert ok(admin.get(address))["tuned_prompt_id"] == first
+    ok(admin.patch(address, json={"online": False}))
+    assert ok(admin.post(f"{address}/swap", json={"prompt": second}))["tuned_prompt_id"] == second, "nobody is asked"
+
+
+def test_whether_a_serving_name_can_be_had(admin: httpx.Client, deployment: dict[str, Any]) -> None:
+    taken = deployment["serving_name"]
+    found = ok(admin.get("/api/serving-names", params={"name": taken}))
+    assert (found["free"], found["suggested"] != taken) == (False, True)
+    assert "in use" in found["problem"]
+    assert ok(admin.get("/api/serving-names", params={"name": found["suggested"]}))["free"]
+    assert ok(admin.get("/api/serving-names", params={"name": taken, "own": deployment["id"]}))["free"]
+    bad = ok(admin.get("/api/serving-names", params={"name": "Größe (1)"}))
+    assert (bad["free"], bad["suggested"]) == (False, "groe_1")
+
+
+def test_whether_a_space_can_serve(admin: httpx.Client, space: str) -> None:
+    found = ok(admin.get(f"/api/spaces/{space}/readiness"))
+    assert found == {"ready": True, "message": "The space is ready.", "waits_for": ""}
+    message(admin.get("/api/spaces/no-such/readiness"), 404)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 
 from softprompt.api.context import caller_of, studio_of
 from softprompt.api.pages.admin import for_admins
 from softprompt.api.pages.shared import frame_of
+from softprompt.api.tables import table
 from softprompt.errors import ParameterInvalid
 from softprompt.storage.people import User
 from softprompt.studio import audit
-from softprompt.studio.access import Unit, iso
-from softprompt.studio.audit import Filters, Line
+from softprompt.studio.access import Unit
+from softprompt.studio.audit import Filters
 from softprompt.ui.pages import audit as pages
 
 router = APIRouter(include_in_schema=False)
 TITLE = "Audit log"
-COLUMNS = ("id", "at", "user", "key", "action", "noun", "noun_id", "name", "place", "request_id", "data")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @router.get("/admin/audit")
@@ -67,9 +61,7 @@ def download(
     """Everything that fits, as a file."""
     filters = _filters({"user": user.strip(), "action": action, "noun": noun, "since": since, "until": until})
     office, actor = studio_of(request).office, caller_of(request).actor
-    name = f"softprompt-audit-{datetime.now(UTC):%Y%m%d}.csv"
-    headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
-    return StreamingResponse(_csv(audit.every(office, actor, filters)), media_type="text/csv", headers=headers)
+    return table(audit.as_csv(audit.every(office, actor, filters)), audit.file_name())
 
 
 def _filters(given: dict[str, str]) -> Filters:
@@ -93,24 +85,3 @@ def _day(name: str, text: str) -> datetime | None:
     except ValueError:
         raise ParameterInvalid(f"{name}: {text!r} is no day; write it as 2026-01-31.") from None
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _csv(pieces: Iterator[list[Line]]) -> Iterator[str]:
-    yield _row(COLUMNS)
-    for piece in pieces:
-        yield "".join(_row(_cells(line)) for line in piece)
-
-
-def _cells(line: Line) -> list[str]:
-    data = json.dumps(line.data, ensure_ascii=False) if line.data else ""
-    return [
-        str(line.id), iso(line.at) or "", line.user, line.key, line.action, line.noun, line.noun_id, line.name,
-        line.place, line.request_id, data,
-    ]  # fmt: skip
-
-
-def _row(cells: tuple[str, ...] | list[str]) -> str:
-    out = io.StringIO()
-    # A table program would run what begins like a formula, and people choose their names.
-    csv.writer(out).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
-    return out.getvalue()

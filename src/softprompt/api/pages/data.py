@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
@@ -20,6 +17,7 @@ from softprompt.api.context import studio_of, unit_of
 from softprompt.api.pages import data_changes, data_upload
 from softprompt.api.pages.data_store import LARGEST_NUMBER, coming, index_of, number, shown_of, stored, stored_lines
 from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, once_more, page_answer, project_of
+from softprompt.api.tables import file_answer, table
 from softprompt.errors import NotFound, SoftpromptError, UsageError
 from softprompt.storage.tables import Dataset
 from softprompt.studio import datasets, datasets_leaks, datasets_lengths
@@ -301,26 +299,16 @@ def download(request: Request, dataset_id: str, form: Literal["jsonl", "csv", "f
     if form == "file":
         path = studio_of(request).office.store.file(found.key or "")
         return FileResponse(path, filename=found.file_name or found.name, media_type="application/octet-stream")
-    stem = f"{found.name} v{found.version}" if found.version > 1 else found.name
-    headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(f'{stem}.{form}', safe='')}"}
+    name = f"{found.name} v{found.version}" if found.version > 1 else found.name
     if form == "csv":
-        return StreamingResponse(_csv(index), headers=headers, media_type="text/csv; charset=utf-8")
+        return table(datasets.as_csv((row.input, row.output) for row in index.rows()), f"{name}.csv")
     lines = (line_of(row.input, row.output) for row in index.rows())
-    return StreamingResponse(_joined(lines), headers=headers, media_type="application/jsonl")
+    return file_answer(_joined(lines), "application/jsonl", f"{name}.jsonl")
 
 
 def _joined(lines: Iterator[bytes]) -> Iterator[bytes]:
     while batch := list(islice(lines, 1000)):
         yield b"".join(batch)
-
-
-def _csv(index: RowIndex) -> Iterator[bytes]:
-    rows, head = index.rows(), [("input", "output")]
-    while batch := head or [(row.input, row.output) for row in islice(rows, 1000)]:
-        head = []
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\r\n").writerows(batch)
-        yield text.getvalue().encode()
 
 
 @router.post("/data/{dataset_id}/about")

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 
 from fastapi import Request
 
-from softprompt.api.context import studio_of
 from softprompt.api.studio.inference import secure_url_of
-from softprompt.errors import SoftpromptError
 from softprompt.storage.tables import Deployment, Project, PromptSession, Space, TunedPrompt
 from softprompt.studio import deployments, standing
 from softprompt.studio.access import RANKS, Unit
@@ -18,7 +16,6 @@ from softprompt.studio.snippets import SAMPLE
 from softprompt.ui.deployment_frame import Shown
 from softprompt.ui.pages.deployment import Endpoints
 from softprompt.ui.pages.deployment_test import Wire
-from softprompt.ui.pages.spaces import Readiness
 
 MOST_CHOICES = 200
 """Things a dropdown offers."""
@@ -78,27 +75,6 @@ def wires(found: Deployment, most: int, variables: Iterable[str]) -> list[Wire]:
         Wire("openai", "OpenAI", "/v1/completions", _pretty(openai)),
         Wire("studio", "Softprompt", "/api/generate", _pretty(own)),
     ]
-
-
-async def readiness(request: Request) -> Readiness:
-    """Whether the studio's store and serving host, which all spaces share, are there."""
-    studio = studio_of(request)
-    store = studio.office.store
-    try:
-        store.exists("prompts/any")
-        kept = "the studio's folder" if store.local else f"the studio's store, {store.url.partition('://')[0]}"
-        storage = (True, f"Files are kept in {kept}.")
-    except SoftpromptError as error:
-        storage = (False, str(error))
-    try:
-        status = await studio.backend.status()
-        running = status.get("state") in ("running", "ready")
-        name = {"vllm": "vLLM server"}.get(str(status.get("backend")), "serving host")
-        words = f"The studio's {name} answers." if running else f"The {name} is {status.get('state')}."
-        serving = (running, words)
-    except SoftpromptError:
-        serving = (False, "The serving host does not answer yet. `softprompt status` says whether it is starting.")
-    return Readiness(storage, serving)
 
 
 def _pretty(body: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from softprompt.api import inference
+from softprompt.api import swapping
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.pages.deployment_views import MOST_CHOICES, endpoints, may_edit, shown_of
 from softprompt.api.pages.shared import (
@@ -25,9 +25,8 @@ from softprompt.api.pages.shared import (
     text_of,
 )
 from softprompt.errors import Forbidden, SoftpromptError
-from softprompt.params import GenerateConfig
 from softprompt.storage.tables import LARGE, Deployment, Project, Space, TunedPrompt
-from softprompt.studio import deployment_history, deployments, names, snippets, spaces, standing, tuned_prompts, usage
+from softprompt.studio import deployment_history, deployments, spaces, standing, tuned_prompts, usage
 from softprompt.studio.access import Unit
 from softprompt.ui.pages import deployment as deployment_page
 from softprompt.ui.pages import deployment_new as forms
@@ -101,11 +100,8 @@ def check_name(request: Request, serving_name: str = "", own: str = "", name: st
     with unit_of(request, write=False, need="viewer") as unit:
         if name:
             return JSONResponse({"suggested": deployments.free_serving_name(unit, name)})
-        try:
-            deployments.check_free(unit, names.serving_name(serving_name), own or None)
-        except SoftpromptError as error:
-            return JSONResponse({"free": False, "words": str(error).partition(": ")[2]})
-    return JSONResponse({"free": True, "words": f"{serving_name} is free."})
+        problem = deployments.name_problem(unit, serving_name, own or None)
+    return JSONResponse({"free": not problem, "words": problem or f"{serving_name} is free."})
 
 
 @router.get("/deployments/new")
@@ -207,27 +203,17 @@ def _swappable(unit: Unit, found: Deployment) -> list[tuple[str, list[TunedPromp
 
 @router.post("/deployments/{deployment_id}/swap")
 async def swap(request: Request, deployment_id: str) -> Response:
-    """Let another tuned prompt answer. It has to answer once before: a name that works is never broken by a swap."""
+    """Let another tuned prompt answer."""
     prompt_id = text_of(await form_of(request)).get("prompt", "")
-
-    def change(unit: Unit) -> str:
-        before = deployments.get(unit, deployment_id).tuned_prompt_id
-        deployments.update(unit, deployment_id, prompt_id=prompt_id)
-        return before or ""
-
     try:
-        if await in_unit(request, lambda unit: deployments.get(unit, deployment_id).state == "ready", write=False):
-            behind = await inference.behind_prompt(request, prompt_id)
-            probe = inference.Asked(text=snippets.SAMPLE, config=GenerateConfig(max_new_tokens=1))
-            await inference.answer(request, behind, probe)
-        before = await in_unit(request, change)
+        swapped = await swapping.swap(request, deployment_id, prompt_id)
     except Forbidden:
         raise
     except SoftpromptError as error:
         return await once_more(
             lambda words, status: _overview(request, deployment_id, f"What answers now goes on. {words}", status), error
         )
-    return go(f"/deployments/{deployment_id}?swapped={before}")
+    return go(f"/deployments/{deployment_id}?swapped={swapped}")
 
 
 @router.get("/deployments/{deployment_id}/edit")

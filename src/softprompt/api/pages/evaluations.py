@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import FormData
 
 from softprompt.api.context import unit_of
-from softprompt.api.pages.runs import file_answer
 from softprompt.api.pages.shared import carry_out, form_of, frame_of, go, in_unit, page_answer, project_of
+from softprompt.api.tables import table
 from softprompt.errors import ParameterInvalid, SoftpromptError
 from softprompt.jobs import events
 from softprompt.storage.tables import LARGE, Dataset, Evaluation, TunedPrompt, TuningRun
@@ -195,7 +195,7 @@ def answers_file(request: Request, evaluation_id: str) -> Response:
     with unit_of(request, write=False, need="viewer") as unit:
         found = evaluations.get(unit, evaluation_id)
         text = outcomes.as_csv(outcomes.answers_of(unit, evaluation_id))
-    return file_answer(text, "text/csv; charset=utf-8", f"{found.name} answers.csv")
+    return table(text, f"{found.name} answers.csv")
 
 
 @router.post("/tuning/evaluations/{evaluation_id}/cancel")

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
+from softprompt.api import lab_answers
 from softprompt.api.context import studio_of, unit_of
-from softprompt.api.pages import lab_generate
 from softprompt.api.pages.lab_forms import edited, read, text
 from softprompt.api.pages.shared import form_of, frame_of, go, page_answer, project_of
 from softprompt.errors import NotFound, ParameterInvalid, SoftpromptError
@@ -65,7 +65,7 @@ async def change_lab(request: Request) -> Response:
     try:
         standing = replace(standing, page=read(form))
         if do == "generate":
-            made = await lab_generate.whole(request, standing.page, standing.session or None)
+            made = await lab_answers.whole(request, standing.page, standing.session or None)
             return go(f"/lab?generation={made}")
         changed = await _imported(request, form, standing) if do == "import" else _edited(standing, do)
         return await shown(request, changed)

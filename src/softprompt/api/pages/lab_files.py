@@ -3,78 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from softprompt.api.context import unit_of
 from softprompt.api.pages.lab import Standing, shown
 from softprompt.api.pages.lab_forms import read, text
 from softprompt.api.pages.shared import form_of, frame_of, in_unit, page_answer, project_of
-from softprompt.api.studio.inference import secure_url_of
+from softprompt.api.studio.lab import code_of
+from softprompt.api.studio.lab_page import PageFile, exported
 from softprompt.errors import SoftpromptError, TooLarge, UsageError
-from softprompt.studio import lab_code, lab_subjects
 from softprompt.studio.access import Unit
-from softprompt.studio.lab import MOST_COLUMNS, MOST_ROWS, MOST_STOPS, LabPage, of_dict, to_dict
+from softprompt.studio.lab import LabPage
 from softprompt.ui.pages.lab_lists import code_page, import_page
 
 router = APIRouter(include_in_schema=False)
-KIND, VERSION = "softprompt-lab", 1
 _MOST_BYTES = 4 * 2**20
 _PROBLEMS = 8
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Example(_Strict):
-    input: str
-    output: str
-
-
-class _Test(_Strict):
-    input: str
-    expected: str = ""
-
-
-class _Parameters(_Strict):
-    decoding: Literal["greedy", "sample"] = "greedy"
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    seed: int | None = None
-    repetition_penalty: float | None = None
-    min_new_tokens: int | None = None
-    max_new_tokens: int | None = None
-    stop: Annotated[list[str], Field(max_length=MOST_STOPS)] = []
-
-
-class _Column(_Strict):
-    subject: str = ""
-    shots: Annotated[int | None, Field(ge=0)] = None
-    words: bool = False
-    way: Literal["auto", "text"] = "auto"
-    parameters: _Parameters = _Parameters()
-
-
-class PageFile(_Strict):
-    """What an exported page looks like."""
-
-    kind: Literal["softprompt-lab"]
-    version: Literal[1]
-    mode: Literal["structured", "freeform"] = "structured"
-    instruction: str = ""
-    input_prefix: str = "Input:"
-    output_prefix: str = "Output:"
-    examples: Annotated[list[_Example], Field(max_length=MOST_ROWS)] = []
-    text: str = ""
-    variables: dict[str, str] = {}
-    tries: Annotated[list[_Test], Field(max_length=MOST_ROWS)] = []
-    columns: Annotated[list[_Column], Field(max_length=MOST_COLUMNS)] = []
 
 
 @router.post("/lab/code")
@@ -84,14 +33,8 @@ async def show_code(request: Request) -> Response:
     page = read(form)
 
     def make(unit: Unit) -> str:
-        url, secure_url = str(request.base_url), secure_url_of(request)
-        found = []
-        for column in page.columns:
-            subject = lab_subjects.find(unit, column.subject)
-            project_id = project_of(unit).id
-            code = lab_code.of(page, column, subject, url=url, secure_url=secure_url, project_id=project_id)
-            found.append((subject.name, code))
-        return code_page(frame_of(request, unit), found)
+        found = code_of(request, unit, page, ("project_id", project_of(unit).id))["columns"]
+        return code_page(frame_of(request, unit), [(each["name"], each["snippets"]) for each in found])
 
     try:
         return page_answer(request, await in_unit(request, make, write=False))
@@ -103,7 +46,7 @@ async def show_code(request: Request) -> Response:
 @router.post("/lab/export")
 async def export_page(request: Request) -> Response:
     form = await form_of(request)
-    content = {"kind": KIND, "version": VERSION, **to_dict(read(form))}
+    content = exported(read(form))
     name = quote((text(form, "name").strip() or "prompt").replace("/", "-") + ".json")
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{name}", "cache-control": "no-store"}
     return Response(json.dumps(content, ensure_ascii=False, indent=2) + "\n", 200, headers, "application/json")
@@ -137,7 +80,7 @@ def parsed(written: str) -> LabPage:
     except ValueError as error:
         raise UsageError(f"This is no JSON: {error}. Give a file that “Export as JSON” has written.") from error
     try:
-        return of_dict(PageFile.model_validate(found).model_dump())
+        return PageFile.model_validate(found).page()
     except ValidationError as error:
         raise UsageError(f"{_sentence(error)} Give a file that “Export as JSON” has written.") from error
 

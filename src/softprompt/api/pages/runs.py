@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from softprompt.api.context import unit_of
 from softprompt.api.pages.shared import form_of, frame_of, go, in_unit, page_answer, text_of
+from softprompt.api.tables import file_answer, table
 from softprompt.errors import NotFound
 from softprompt.storage.tables import Dataset, TunedPrompt, TuningExperiment, TuningRun
 from softprompt.studio import curves, ledger, outcomes, recipes, runs, tuned_prompts, verdicts
@@ -59,7 +58,7 @@ def _shown(unit: Unit, run: TuningRun, asked: Asked, rates: str | None) -> Shown
         outcome=found,
         answers=_answers(unit, found.proof, asked) if found and found.proof else None,
         asked=asked,
-        ledger=ledger.ledger(run.results.get("ledger"), _measured(unit, run, found)) if over else None,
+        ledger=ledger.ledger(run.results.get("ledger"), outcomes.counted(found)) if over else None,
         rates=ledger.remembered(rates),
         chosen=recipes.chosen(run, card),
         command=recipes.command(run, files, card),
@@ -89,12 +88,6 @@ def _answers(unit: Unit, evaluation_id: str, asked: Asked) -> outcomes.Answers |
     )
 
 
-def _measured(unit: Unit, run: TuningRun, found: outcomes.Outcome | None) -> list[dict[str, object]]:
-    """Methods whose answers were counted, the run's own first."""
-    methods = found.methods if found else ()
-    return [{"name": each.name, "generated_tokens": each.generated_tokens} for each in methods if not each.linear]
-
-
 @router.get("/tuning/runs/{run_id}/curve")
 def curve_of(request: Request, run_id: str) -> Response:
     """The curve so far, for the script that draws it and then follows the run."""
@@ -114,7 +107,7 @@ def table_of(request: Request, run_id: str, name: str) -> Response:
             text = outcomes.as_csv(outcomes.answers_of(unit, proof))
         else:
             raise NotFound(f"There is no table {name!r} of a run; there are curve and answers.")
-    return file_answer(text, "text/csv; charset=utf-8", f"{run.name} {name}.csv")
+    return table(text, f"{run.name} {name}.csv")
 
 
 @router.get("/tuning/runs/{run_id}/recipe.json")
@@ -158,10 +151,3 @@ async def keep(request: Request, run_id: str) -> Response:
     await form_of(request)
     await in_unit(request, lambda unit: runs.cancel(unit, run_id, "keep"))
     return go(f"/tuning/runs/{run_id}")
-
-
-def file_answer(body: str | bytes, kind: str, name: str) -> Response:
-    """A file to keep."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in name)
-    shown = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
-    return Response(body, headers={"content-disposition": shown, "cache-control": "no-store"}, media_type=kind)

@@ -11,7 +11,8 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
-from softprompt.api.context import caller_of, unit_of
+from softprompt.api.context import caller_of
+from softprompt.api.context import in_unit as in_unit
 from softprompt.api.html import page_answer as page_answer
 from softprompt.api.html import static_version as static_version
 from softprompt.errors import SoftpromptError, StaleForm
@@ -63,16 +64,6 @@ def go(path: str) -> RedirectResponse:
 def project_of(unit: Unit) -> Project:
     """The project people work in."""
     return projects.find(unit, None)
-
-
-async def in_unit(request: Request, work: Any, *, write: bool = True) -> Any:
-    """`work(unit)` in a unit of work, away from the event loop."""
-
-    def inside() -> Any:
-        with unit_of(request, write=write) as unit:
-            return work(unit)
-
-    return await run_in_threadpool(inside)
 
 
 async def carry_out(

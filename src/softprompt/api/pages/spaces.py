@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from softprompt.api.context import unit_of
-from softprompt.api.pages.deployment_views import readiness
 from softprompt.api.pages.deployments import tags_of
 from softprompt.api.pages.shared import carry_out, form_of, frame_of, go, in_unit, page_answer, text_of
+from softprompt.api.readiness import readiness
 from softprompt.storage.tables import LARGE, Deployment, Space, TunedPrompt
 from softprompt.studio import memberships, spaces, standing, trash
 from softprompt.studio.access import RANKS, Role, Unit
@@ -116,8 +116,7 @@ async def space_state(request: Request, space_id: str) -> Response:
     """Whether the space can serve, for scripts that wait for it."""
     await in_unit(request, lambda unit: spaces.get(unit, space_id), write=False)
     ready = await readiness(request)
-    waits = [words for fine, words in (ready.storage, ready.serving) if not fine]
-    return JSONResponse({"ready": ready.ready, "words": ready.words, "waits_for": " ".join(waits)})
+    return JSONResponse({"ready": ready.ready, "words": ready.words, "waits_for": ready.waits_for})
 
 
 @router.get("/spaces/{space_id}/edit")

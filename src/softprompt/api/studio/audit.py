@@ -10,11 +10,13 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from typing_extensions import TypedDict
 
 from softprompt.api.answers import paged
-from softprompt.api.context import unit_of
+from softprompt.api.context import caller_of, studio_of, unit_of
 from softprompt.api.studio.shapes import Listed, new_router, page_of
+from softprompt.api.tables import TABLE, table, wants_table
 from softprompt.storage.people import AuditEntry
 from softprompt.studio import audit
 from softprompt.studio.access import iso
+from softprompt.studio.audit import Filters
 
 router = new_router("audit")
 
@@ -39,6 +41,9 @@ class AuditPaging(Listed):
     since: Moment | None = None
     until: Moment | None = None
     sort: Literal["id", "-id"] = "-id"
+
+    def cut(self) -> dict[str, Any]:
+        return self.model_dump(include={"sort", "limit", "cursor"})
 
 
 class EntryShown(TypedDict):
@@ -69,12 +74,11 @@ def show_entry(row: AuditEntry) -> EntryShown:
     }
 
 
-@router.get("/api/audit", response_model=page_of(EntryShown, "Entries"))
+@router.get("/api/audit", response_model=page_of(EntryShown, "Entries"), responses=TABLE)
 def list_audit(request: Request, query: Annotated[AuditPaging, Query()]) -> Any:
-    """What was done, the newest first."""
+    """What was done, the newest first. As a table, names stand in place of ids."""
     with unit_of(request, write=False) as unit:
-        page = audit.page(
-            unit,
+        filters = Filters(
             user=query.user and audit.user_id_of(unit, query.user),
             action=query.action,
             noun=query.noun,
@@ -83,8 +87,8 @@ def list_audit(request: Request, query: Annotated[AuditPaging, Query()]) -> Any:
             since=query.since,
             until=query.until,
             search=query.search,
-            sort=query.sort,
-            limit=query.limit,
-            cursor=query.cursor,
         )
-        return paged(request, page, show_entry)
+        if not wants_table(request):
+            return paged(request, audit.page(unit, filters, **query.cut()), show_entry)
+    entries = audit.every(studio_of(request).office, caller_of(request).actor, filters)
+    return table(audit.as_csv(entries), audit.file_name())

@@ -31,6 +31,7 @@ from softprompt.api.studio.shapes import (
     page_of,
     show_noun,
 )
+from softprompt.api.tables import TABLE, table, wants_table
 from softprompt.api.uploads import UPLOAD_BODY, Received, received
 from softprompt.errors import DatasetUnreadable, WrongState
 from softprompt.params import Task
@@ -164,11 +165,15 @@ def get_dataset_report(request: Request, dataset_id: str) -> Any:
         return show_report(datasets.get(unit, dataset_id))
 
 
-@router.get("/api/datasets/{dataset_id}/rows", response_model=RowsPage)
+@router.get("/api/datasets/{dataset_id}/rows", response_model=RowsPage, responses=TABLE)
 def list_dataset_rows(request: Request, dataset_id: str, query: Annotated[RowsQuery, Query()]) -> Any:
     """Rows that can be used, from a number on; with `search` those that contain it."""
     with unit_of(request, write=False) as unit:
-        path = _file(unit, datasets.get(unit, dataset_id))
+        row = datasets.get(unit, dataset_id)
+        path = _file(unit, row)
+    if wants_table(request):
+        pairs = ((item.input, item.output) for _, item in datasets.examples(path, query.search))
+        return table(datasets.as_csv(pairs), f"{row.name}.csv")
     found = datasets.rows(path, start=query.start, limit=query.limit + 1, search=query.search)
     following = None
     if len(found) > query.limit:

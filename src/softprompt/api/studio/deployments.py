@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
+from softprompt.api import swapping
 from softprompt.api.answers import GUARDED, REPEATABLE, created, paged, revision_of, tagged
-from softprompt.api.context import unit_of
+from softprompt.api.context import in_unit, unit_of
 from softprompt.api.studio.shapes import (
     Body,
     Description,
@@ -76,6 +78,26 @@ class DeploymentPromotion(Body):
     move_name: Annotated[
         bool, Field(description="It takes the serving name along: clients are answered by the new one from then on.")
     ] = False
+
+
+class Swap(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "Routing (2)"}]})
+    prompt: Annotated[Reference, Field(description="Id or name of the tuned prompt that answers from now on.")]
+
+
+class NameQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: Annotated[str, Field(min_length=1, max_length=200, description="A serving name, or what it stands for.")]
+    own: Annotated[str, Field(max_length=300, description="Id of the deployment that may have it already.")] = ""
+
+
+class NameShown(TypedDict):
+    """Serving names are the whole studio's. `problem` says why it cannot be taken; `suggested` can."""
+
+    name: str
+    free: bool
+    problem: str
+    suggested: str
 
 
 class DeploymentPaging(InContainerPaging):
@@ -182,6 +204,32 @@ def update_deployment(request: Request, deployment_id: str, body: DeploymentChan
             **given(body, "name", "description", "tags", "online"),
         )
         return tagged(row, show_deployment(row, standing.one(unit.rows, unit.store, row)))
+
+
+@router.post("/api/deployments/{deployment_id}/swap", response_model=DeploymentShown, openapi_extra=GUARDED)
+async def swap_deployment(request: Request, deployment_id: str, body: Swap) -> JSONResponse:
+    """Let another tuned prompt answer, once it has answered a trial question; else the one that is there goes on."""
+
+    def known(unit: Unit) -> tuple[str, str]:
+        return deployments.find(unit, deployment_id).id, tuned_prompts.find(unit, body.prompt, need="viewer").id
+
+    def shown(unit: Unit) -> JSONResponse:
+        row = deployments.get(unit, own_id)
+        return tagged(row, show_deployment(row, standing.one(unit.rows, unit.store, row)))
+
+    own_id, prompt_id = await in_unit(request, known, write=False)
+    await swapping.swap(request, own_id, prompt_id, revision_of(request))
+    answer: JSONResponse = await in_unit(request, shown, write=False)
+    return answer
+
+
+@router.get("/api/serving-names", response_model=NameShown)
+def check_serving_name(request: Request, query: Annotated[NameQuery, Query()]) -> Any:
+    """Whether a serving name can be taken, and one that can."""
+    with unit_of(request, write=False) as unit:
+        problem = deployments.name_problem(unit, query.name, query.own or None)
+        suggested = deployments.free_serving_name(unit, query.name)
+        return {"name": query.name, "free": not problem, "problem": problem, "suggested": suggested}
 
 
 @router.post(

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from softprompt.api.context import studio_of, unit_of
 from softprompt.api.studio.runs import NewRun, plan_of
 from softprompt.api.studio.shapes import new_router
+from softprompt.api.tables import TABLE, table, wants_table
 from softprompt.errors import ParameterInvalid
 from softprompt.storage.tables import Dataset, TunedPrompt, TuningRun
 from softprompt.studio import curves, measurements, outlook, projects, recipes, runs, verdicts
@@ -168,11 +169,13 @@ def measure_run(request: Request, body: NewRun) -> Any:
     return show_outlook(_looked(request, body))
 
 
-@router.get("/api/runs/{run_id}/curve", response_model=CurveShown)
+@router.get("/api/runs/{run_id}/curve", response_model=CurveShown, responses=TABLE)
 def run_curve(request: Request, run_id: str, query: Annotated[CurveQuery, Query()]) -> Any:
     """Loss, learning rate and speed by update, validation by epoch; when it is over, what the curve says."""
     with unit_of(request, write=False) as unit:
         run = runs.find(unit, run_id)
+        if wants_table(request):
+            return table(curves.as_csv(curves.curve(unit, run, whole=True)), f"{run.name} curve.csv")
         found = curves.curve(unit, run, whole=query.whole)
         verdict = _verdict(unit, run, found)
         return {

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 from softprompt.api.answers import GUARDED, REPEATABLE, created, paged, revision_of, tagged
-from softprompt.api.context import unit_of
+from softprompt.api.context import in_unit, unit_of
+from softprompt.api.readiness import readiness
 from softprompt.api.studio.shapes import (
     Body,
     Description,
@@ -54,6 +56,14 @@ def show_space(row: Space) -> SpaceShown:
     return {**show_noun(row), "stage": row.stage}
 
 
+class ReadinessShown(TypedDict):
+    """Whether deployments of the space can answer; `waits_for` says what is missing."""
+
+    ready: bool
+    message: str
+    waits_for: str
+
+
 class SpacePaging(Paging):
     stage: Stage | None = None
 
@@ -78,6 +88,14 @@ def get_space(request: Request, space_id: str) -> JSONResponse:
     with unit_of(request, write=False) as unit:
         row = spaces.find(unit, space_id)
         return tagged(row, show_space(row))
+
+
+@router.get("/api/spaces/{space_id}/readiness", response_model=ReadinessShown)
+async def space_readiness(request: Request, space_id: str) -> Any:
+    """Whether store and serving host are there; ask again until they are."""
+    await in_unit(request, lambda unit: spaces.find(unit, space_id), write=False)
+    found = await readiness(request)
+    return {"ready": found.ready, "message": found.words, "waits_for": found.waits_for}
 
 
 @router.patch("/api/spaces/{space_id}", response_model=SpaceShown, openapi_extra=GUARDED)

@@ -10,6 +10,7 @@ import htpy as h
 from softprompt.storage.people import User
 from softprompt.storage.rows import Page
 from softprompt.storage.tables import Deployment, Space, TunedPrompt
+from softprompt.studio.readiness import Readiness
 from softprompt.studio.standing import Standing
 from softprompt.ui.components import action, badge, button, empty, facts, field, helped, notice, select, table, when
 from softprompt.ui.deployment_fields import STAGES, tags_field, tags_shown
@@ -17,22 +18,6 @@ from softprompt.ui.layout import Frame, csrf_field, page
 
 CRUMBS = (("/spaces", "Spaces"),)
 ROLES = (("viewer", "Viewer: look and ask"), ("editor", "Editor: deploy and change"), ("admin", "Admin: members too"))
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether a space can serve: each part with what is to be said of it."""
-
-    storage: tuple[bool, str]
-    serving: tuple[bool, str]
-
-    @property
-    def ready(self) -> bool:
-        return self.storage[0] and self.serving[0]
-
-    @property
-    def words(self) -> str:
-        return "The space is ready." if self.ready else "The space is being prepared."
 
 
 @dataclass(frozen=True, slots=True)
