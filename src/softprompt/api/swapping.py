@@ -8,7 +8,7 @@ from softprompt.api import inference
 from softprompt.api.context import in_unit
 from softprompt.params import GenerateConfig
 from softprompt.studio import deployments, snippets
-from softprompt.studio.access import Revision, Unit
+from softprompt.studio.access import Revision, Unit, check_revision
 
 
 async def swap(request: Request, deployment_id: str, prompt_id: str, revision: Revision = None) -> str:
@@ -17,7 +17,13 @@ async def swap(request: Request, deployment_id: str, prompt_id: str, revision: R
     Raises:
         SoftpromptError: why the other one does not answer; the one that is there goes on.
     """
-    if await in_unit(request, lambda unit: deployments.get(unit, deployment_id).state == "ready", write=False):
+
+    def answers(unit: Unit) -> bool:
+        row = deployments.get(unit, deployment_id)
+        check_revision(row, revision)
+        return row.state == "ready"
+
+    if await in_unit(request, answers, write=False):
         behind = await inference.behind_prompt(request, prompt_id)
         probe = inference.Asked(text=snippets.SAMPLE, config=GenerateConfig(max_new_tokens=1))
         await inference.answer(request, behind, probe)

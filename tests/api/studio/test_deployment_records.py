@@ -97,6 +97,7 @@ def test_a_swap_asks_first(admin: httpx.Client, studio: LiveStudio, deployment: 
     assert answer.headers["etag"] == f'"{made["revision"] + 1}"'
     stale = admin.post(f"{address}/swap", json={"prompt": first}, headers={"if-match": '"1"'})
     message(stale, 412)
+    assert len(studio.backend.works) == asked + 1, "nobody is asked for what is refused"  # type: ignore[attr-defined]
     message(admin.post(f"{address}/swap", json={"prompt": "no-such"}), 404)
     assert ok(admin.get(address))["tuned_prompt_id"] == second
 

@@ -34,7 +34,8 @@ def tight(narrow: LiveStudio) -> Iterator[httpx.Client]:
 
 
 def left(studio: LiveStudio) -> list[Path]:
-    return list((studio.data_dir / "uploads").iterdir())
+    folder = studio.data_dir / "uploads"
+    return list(folder.iterdir()) if folder.exists() else []
 
 
 def datasets(client: httpx.Client) -> int:
