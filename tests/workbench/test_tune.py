@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -208,7 +209,7 @@ def test_a_finished_readout_is_not_fitted_again(backbone: Backbone, examples: li
     told: list[events.Event] = []
 
     def die(event: events.Event) -> None:
-        if isinstance(event, events.Kept):
+        if event == events.Kept("readout"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -220,6 +221,31 @@ def test_a_finished_readout_is_not_fitted_again(backbone: Backbone, examples: li
     for name in ("prompt.safetensors", "readout.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert not (tmp_path / "a.run").exists()
+
+
+def test_passes_through_the_readout_go_on_where_they_were(
+    backbone: Backbone, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends at each pass, on held-out rows and then on all; it does none twice and comes to the same bits."""
+    config = TuneConfig(readout="only", readout_epochs=1)
+    told: list[events.Event] = []
+    scores = itertools.cycle((0.1, 0.2))
+    monkeypatch.setattr(readout_tune, "_accuracy", lambda *given: next(scores))  # so that the pass is taken
+
+    def die(event: events.Event) -> None:
+        told.append(event)
+        if event == events.Kept("passes"):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            tune(examples, model=backbone, out=tmp_path / "a", config=config, listener=die, resume=True)
+    again = tune(examples, model=backbone, out=tmp_path / "a", config=config, listener=die, resume=True)
+    assert len([event for event in told if isinstance(event, events.ReadoutEpochDone)]) == 1
+    whole = tune(examples, model=backbone, out=tmp_path / "b", config=config)
+    assert again.notes == whole.notes
+    for name in ("prompt.safetensors", "readout.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_a_run_that_is_over_is_not_done_again(backbone: Backbone, examples: list[Example], tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def test_what_is_kept_beside_the_checkpoint_travels_with_it(store: ArtifactStore
     """From one machine to another by the store, each file by how far it is itself."""
     out = tmp_path / "machine-1" / "tuned"
     side = saved(checkpoint_of(out), 80).parent
-    saved(side / "readout.safetensors", 1)
+    for name, update in (("passes-tried", 50), ("passes", 7), ("readout", 1)):
+        saved(side / f"{name}.safetensors", update)
     courier = Courier(store, "run", 3, out, trouble=pytest.fail)
     for count in (128, 256):
         answers_of(out).write_text(json.dumps({"progress": {"key": "k", "update": count}, "methods": []}))
@@ -70,7 +71,7 @@ def test_what_is_kept_beside_the_checkpoint_travels_with_it(store: ArtifactStore
         key = f"checkpoints/run/000003-{count:08d}.answers.json"
         until(lambda key=key: key in store.keys("checkpoints/run"))  # type: ignore[misc]
     courier.end(10)
-    assert len(list(store.keys("checkpoints/run"))) == 3
+    assert len(list(store.keys("checkpoints/run"))) == len(checkpoints.NAMES)
     there = tmp_path / "machine-2" / "000004" / "tuned"
     assert bring(store, "run", tmp_path / "machine-2", there) == 80
     for name in checkpoints.NAMES:

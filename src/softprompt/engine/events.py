@@ -91,7 +91,7 @@ class Kept:
     """Beside the checkpoint there is now something else that is done once.
 
     Attributes:
-        what: "states" (of the rows that a readout is fitted on), "readout", "answers".
+        what: "states" (of the rows that a readout is fitted on), "passes" (through the readout), "readout", "answers".
     """
 
     what: str

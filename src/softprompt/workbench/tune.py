@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 CALIBRATION_ROWS = 64
 """Training inputs that stand for all inputs when the labels' average scores are taken."""
+PASSES = ("passes-tried.safetensors", "passes.safetensors")
+"""Passes through the readout beside the checkpoint: those that say how many are good, and those that are taken."""
 STOPPED = "no vectors trained through the readout: stopped on request; the readout is as it was fitted"
 
 
@@ -126,6 +128,8 @@ class _Job:
     tokens: int = 0
     states: KeptStates | None = None
     """Where what the readout reads is kept on the way."""
+    passes: Callable[[str], loop.Keep | None] = lambda name: None
+    """Where vectors that are trained through the readout are kept on the way."""
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -187,7 +191,9 @@ class _Job:
                 self.note(sentence)
             return found.fitted
         told = partial(self.listener, events.Kept("states"))
-        self.states = KeptStates(path.parent, key, self.config.checkpoint_seconds, told)
+        seconds = self.config.checkpoint_seconds
+        self.states = KeptStates(path.parent, key, seconds, told)
+        self.passes = lambda name: loop.Keep(path.with_name(name), seconds, key)
         fitted = self.readout(backbone, outcome, should_stop)
         kept_readout.save(path, key, kept_readout.KeptReadout(fitted, tuple(self.notes[said:])))
         self.states.clear()
@@ -268,9 +274,8 @@ class _Job:
             seed=self.config.seed,
             max_input_tokens=self.config.max_input_tokens,
         )
-        tried = readout_tune.train(
-            backbone, self._fit(backbone, seen).readout, vectors, seen, held, plan, self.listener, should_stop
-        )
+        fitted, keep = self._fit(backbone, seen).readout, self.passes(PASSES[0])
+        tried = readout_tune.train(backbone, fitted, vectors, seen, held, plan, self.listener, should_stop, keep)
         if tried.stopped:
             self.note(STOPPED)
             return readout
@@ -283,10 +288,16 @@ class _Job:
         if not passes:
             return readout
         plan = replace(plan, epochs=passes)
-        final = readout_tune.train(backbone, readout, vectors, self.rows.known, [], plan, should_stop=should_stop)
+        known, keep = self.rows.known, self.passes(PASSES[1])
+        final = readout_tune.train(backbone, readout, vectors, known, [], plan, self._hear_kept, should_stop, keep)
         if final.stopped:
             self.note(STOPPED)
         return readout if final.stopped else final.readout
+
+    def _hear_kept(self, event: events.Event) -> None:
+        """Passes on all rows are told by nothing but what they leave on disk."""
+        if isinstance(event, events.Kept):
+            self.listener(event)
 
     def calibrate(self, backbone: Backbone, encoder: Encoder, outcome: loop.Outcome | None) -> torch.Tensor | None:
         """Average score of each label over training inputs."""

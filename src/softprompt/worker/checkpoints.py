@@ -1,8 +1,8 @@
 """Checkpoints on their way between scratch and store, so that any worker on any machine goes on from the newest.
 
 A run's checkpoints are states on one path that data and configuration decide; which worker wrote one does not matter.
-The same goes for what is kept beside the checkpoint: a finished label readout, answers of an evaluation. Reads nothing
-of them but how far each is.
+The same goes for what is kept beside the checkpoint: passes through a label readout, a finished readout, answers of an
+evaluation. Reads nothing of them but how far each is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from softprompt.storage.artifacts import ArtifactStore
 
 NAME = "checkpoint.safetensors"
 ANSWERS = "answers.json"
-NAMES = (NAME, "readout.safetensors", ANSWERS)
+NAMES = (NAME, "passes-tried.safetensors", "passes.safetensors", "readout.safetensors", ANSWERS)
 """What is carried of the folder beside a run's result."""
 STATES = "states-*.safetensors"
 """What a label readout has read so far: large, and so it stays on the machine that read it."""
