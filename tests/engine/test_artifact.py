@@ -60,6 +60,18 @@ def readout(**changes: Any) -> LabelReadout:
     return LabelReadout(**{**facts, **changes})
 
 
+def counting(tokens: Tensor, idf: int = 2) -> dict[str, Any]:
+    """What of a readout counts tokens."""
+    wide = 128 + len(tokens)
+    return {
+        "tokens": tokens,
+        "idf": numbers(idf).abs(),
+        "center": numbers(wide),
+        "scale": numbers(wide).abs(),
+        "weight": numbers(3, wide),
+    }
+
+
 def tuned(**changes: Any) -> TunedPrompt:
     facts: dict[str, Any] = {
         "name": "Complaints (1)",
@@ -127,6 +139,24 @@ def test_the_smallest_tuned_prompt_comes_back(tmp_path: Path) -> None:
     after = TunedPrompt.load(folder)
     assert (after.virtual_tokens, after.answers_by, after.readout, after.calibration) == (1, "text", None, None)
     assert not (folder / READOUT).exists()
+
+
+def test_a_readout_that_counts_tokens_comes_back(tmp_path: Path) -> None:
+    before = tuned(readout=readout(**counting(torch.tensor([3, 40_000]))))
+    after = TunedPrompt.load(before.save(tmp_path / "counting"), backbone=backbone())
+    assert before.readout is not None
+    assert after.readout is not None
+    assert after.readout.tokens is not None
+    assert (after.readout.tokens.tolist(), after.readout.tokens.dtype) == ([3, 40_000], torch.long)
+    for name, tensor in before.readout.tensors().items():
+        assert torch.equal(after.readout.tensors()[name], tensor)
+
+
+@pytest.mark.parametrize("tokens", [[5, 3], [3, 3], [-1, 3], [2.5, 3.0]])
+def test_tokens_that_are_no_ids_are_refused(tmp_path: Path, tokens: list[float]) -> None:
+    folder = tuned(readout=readout(**counting(torch.tensor(tokens)))).save(tmp_path / "odd")
+    with pytest.raises(ArtifactInvalid, match="has tokens that are no ids in rising order"):
+        TunedPrompt.load(folder, backbone=backbone())
 
 
 def test_a_readout_alone_is_a_tuned_prompt_too(tmp_path: Path) -> None:
@@ -216,6 +246,11 @@ def test_a_model_of_another_build_with_the_same_embeddings_is_refused(tmp_path: 
         ({"readout": readout(layers=(3,))}, r"reads the layers \[3\] of a model with 2"),
         ({"readout": readout(places=("first",))}, r"reads at \['first'\]; known: mean, max, last"),
         ({"readout": readout(weight=numbers(2, 128))}, r"readout weight has the shape \[2, 128\] where \[3, 128\]"),
+        (
+            {"readout": readout(tokens=torch.tensor([3, 5]), idf=numbers(2))},
+            r"readout center has the shape \[128\] where \[130\]",
+        ),
+        ({"readout": readout(**counting(torch.tensor([3, 5]), 3))}, r"readout idf has the shape \[3\] where \[2\]"),
         ({"name": "../up"}, r"holds a slash"),
         ({"name": "x" * 201}, r"has 201 characters"),
         ({"metrics": {"accuracy": float("nan")}}, r"cannot be written as JSON"),

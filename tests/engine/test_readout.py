@@ -19,8 +19,20 @@ from softprompt.engine.backbone import wrap
 from softprompt.engine.decoding import Group
 from softprompt.engine.packing import Row, pack
 from softprompt.engine.readout import PLACES, LabelReadout, features
-from softprompt.engine.readout_fit import RIDGES, SHARED, Fitted, fit, label_prior, layer_choices
+from softprompt.engine.readout_fit import (
+    GAIN,
+    RIDGES,
+    SHARED,
+    TOKENS,
+    Fitted,
+    Trial,
+    best_of,
+    fit,
+    label_prior,
+    layer_choices,
+)
 from softprompt.engine.readout_states import extract
+from softprompt.engine.readout_tokens import counts
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
 from softprompt.testing.tiny import tiny_model
@@ -200,7 +212,11 @@ def usual() -> Fitted:
 def read(readout: LabelReadout, texts: Sequence[str]) -> Tensor:
     wanted = [(layer, place) for layer in readout.layers for place in readout.places]
     found = extract(backbone(), texts, readout.template, readout.prompt, wanted, 256)
-    return readout.logits(torch.cat([found[pair] for pair in wanted], dim=1))
+    taken = [found[pair] for pair in wanted]
+    if readout.tokens is not None and readout.idf is not None:
+        rows = Encoder(backbone().tokenizer, readout.template, 256).rows(texts)
+        taken.append(counts(rows, readout.tokens, readout.idf))
+    return readout.logits(torch.cat(taken, dim=1))
 
 
 def right(readout: LabelReadout, examples: Sequence[Example]) -> float:
@@ -213,16 +229,27 @@ def test_a_fit_reads_rows_it_never_saw() -> None:
     assert made.readout.labels == ("early", "late", "never")
     assert made.chosen.exact >= 0.8
     assert right(made.readout, letters(30, 2)) >= 0.8
-    assert made.readout.weight.shape == (3, len(made.readout.layers) * len(made.readout.places) * 32)
+    counted = 0 if made.readout.tokens is None else len(made.readout.tokens)
+    assert made.readout.weight.shape == (3, len(made.readout.layers) * len(made.readout.places) * 32 + counted)
 
 
 def test_the_best_trial_is_chosen_among_all_that_were_made() -> None:
     made = usual()
-    assert len(made.trials) == len(layer_choices(2)) * len(RIDGES)
+    assert len(made.trials) == (len(layer_choices(2)) + len(TOKENS)) * len(RIDGES)
     assert made.chosen in made.trials
-    assert made.chosen.value == max(trial.value for trial in made.trials)
+    assert made.chosen == best_of(made.trials)
+    assert made.chosen.value[0] >= max(trial.value[0] for trial in made.trials) - GAIN
     assert (made.readout.layers, made.readout.places) == (made.chosen.layers, made.chosen.places)
     assert all(0.0 <= trial.exact <= 1.0 and trial.loss > 0.0 for trial in made.trials)
+
+
+def test_tokens_are_counted_where_that_gains_enough() -> None:
+    def trial(exact: float, tokens: float) -> Trial:
+        return Trial((1,), ("mean",), 0.1, exact, exact, 1.0, tokens)
+
+    plain = trial(0.7, 0.0)
+    assert best_of([plain, trial(0.705, 1.0), trial(0.69, 2.0)]) is plain
+    assert best_of([plain, trial(0.705, 1.0), trial(0.73, 2.0)]).tokens == 2.0
 
 
 def test_answers_that_follow_nothing_are_not_found_by_cross_validation() -> None:

@@ -319,6 +319,10 @@ def _readout(home: Path, card: Card, facts: ReadoutCard) -> LabelReadout:
     tensors = _read(home, READOUT, card, facts.tensors)
     if missing := {"center", "scale", "weight", "bias"} - set(tensors):
         refuse(home / READOUT, f"lacks {', '.join(sorted(missing))}", "Export the tuned prompt again.")
+    if ("tokens" in tensors) != ("idf" in tensors):
+        refuse(home / READOUT, "has one of tokens and idf, which belong together", "Export the tuned prompt again.")
+    if "tokens" in tensors:
+        tensors["tokens"] = _token_ids(tensors["tokens"], home / READOUT)
     parts = {name.removeprefix("prompt."): tensors.pop(name) for name in list(tensors) if name.startswith("prompt.")}
     return LabelReadout(
         labels=facts.labels,
@@ -328,6 +332,14 @@ def _readout(home: Path, card: Card, facts: ReadoutCard) -> LabelReadout:
         prompt=SoftPrompt(**parts),
         **tensors,
     )
+
+
+def _token_ids(numbers: Tensor, where: Path) -> Tensor:
+    """Ids, which the file has as numbers like all others: whole, and in rising order."""
+    ids = numbers.long()
+    if ids.dim() != 1 or not torch.equal(ids.float(), numbers) or bool((ids < 0).any() or (ids.diff() <= 0).any()):
+        refuse(where, "has tokens that are no ids in rising order", "Export the tuned prompt again.")
+    return ids
 
 
 def _readout_card(readout: LabelReadout) -> ReadoutCard:
@@ -379,8 +391,16 @@ def _readout_misfits(readout: LabelReadout, base: Base) -> list[str]:
         problems.append(f"the readout reads the layers {list(readout.layers)[:9]} of a model with {base.layers}")
     if not readout.places or not set(readout.places) <= set(PLACES):
         problems.append(f"the readout reads at {list(readout.places)[:9]}; known: {', '.join(PLACES)}")
-    wide = len(readout.layers) * len(readout.places) * base.hidden_size
+    counted = 0 if readout.tokens is None else readout.tokens.numel()
+    wide = len(readout.layers) * len(readout.places) * base.hidden_size + counted
     count = len(readout.labels)
-    due = {"center": (wide,), "scale": (wide,), "weight": (count, wide), "bias": (count,)}
+    due = {
+        "tokens": (None,),
+        "idf": (counted,),
+        "center": (wide,),
+        "scale": (wide,),
+        "weight": (count, wide),
+        "bias": (count,),
+    }
     whole = {**due, **{f"prompt.{name}": shape for name, shape in _due(base, 0).items()}}
     return problems + _misfits(readout.tensors(), whole, "readout ")

@@ -262,7 +262,10 @@ def _shown(value: Any) -> str:
 
 _SHAPE = _list_of(_natural)
 PROMPT_TENSORS = ("prefix", "suffix", "deep", "calibration")
-READOUT_TENSORS = ("center", "scale", "weight", "bias", "prompt.prefix", "prompt.suffix", "prompt.deep")
+READOUT_TENSORS = (
+    *("center", "scale", "weight", "bias", "tokens", "idf"),
+    *("prompt.prefix", "prompt.suffix", "prompt.deep"),
+)
 TENSOR_FILES = ("prompt.safetensors", "readout.safetensors")
 _BASE: dict[str, _Check] = {
     "model_id": _line,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from softprompt.engine.attention import PrefixCache
 from softprompt.engine.packing import Packed, Row, pack
-from softprompt.engine.readout import LabelReadout, features
+from softprompt.engine.readout import LabelReadout
 from softprompt.engine.requests import Answer, shortened
 from softprompt.engine.tokens import Encoder
 
@@ -110,7 +110,7 @@ def _one_pass(backbone: CausalBackbone, asked: Sequence[tuple[ReadyReadout, str,
     for (ready, rows), (_, first, last) in zip(groups, bounds, strict=True):
         readout = ready.readout
         states, own = _part(tapped, packed, first, last)
-        taken = features(states, own, rows, readout.layers, readout.places)
+        taken = readout.reads(states, own, rows)
         shares = torch.softmax(readout.logits(taken.cpu()), dim=1)
         texts = [text for _, text, _ in asked[first:last]]
         answers += [_answer(ready, *facts) for facts in zip(texts, rows, shares.tolist(), strict=True)]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from softprompt.data.template import Template
 from softprompt.engine.packing import Packed, Row
+from softprompt.engine.readout_tokens import counts
 from softprompt.engine.soft_prompt import SoftPrompt
 
 PLACES = ("mean", "max", "last")
@@ -34,6 +35,7 @@ class LabelReadout:
         weight: `[C, F]`, bias: `[C]` the map.
         template: what stands around the input; its instruction is frozen text.
         prompt: vectors around the input, if some were trained through the map.
+        tokens, idf: `[T]` tokens of the input that are counted too, behind the hidden states: then F is T larger.
     """
 
     labels: tuple[str, ...]
@@ -45,6 +47,15 @@ class LabelReadout:
     bias: Tensor
     template: Template
     prompt: SoftPrompt = field(default_factory=SoftPrompt)
+    tokens: Tensor | None = None
+    idf: Tensor | None = None
+
+    def reads(self, tapped: Mapping[int, Tensor], packed: Packed, rows: Sequence[Row]) -> Tensor:
+        """`[B, F]` features of packed rows: what `features` takes, and the counts of tokens."""
+        taken = features(tapped, packed, rows, self.layers, self.places)
+        if self.tokens is None or self.idf is None:
+            return taken
+        return torch.cat([taken, counts(rows, self.tokens, self.idf).to(taken)], dim=1)
 
     def logits(self, features: Tensor) -> Tensor:
         """`[B, F]` features → `[B, C]` scores."""
@@ -53,6 +64,8 @@ class LabelReadout:
     def tensors(self) -> dict[str, Tensor]:
         """All numbers of the map by name."""
         own = {name: getattr(self, name) for name in ("center", "scale", "weight", "bias")}
+        if self.tokens is not None and self.idf is not None:
+            own |= {"tokens": self.tokens, "idf": self.idf}
         return own | {f"prompt.{name}": tensor for name, tensor in self.prompt.tensors().items()}
 
 

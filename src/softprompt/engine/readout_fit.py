@@ -1,9 +1,10 @@
 """Fit a label readout, every choice made by cross-validation on its own rows alone.
 
-The map is a multinomial logistic regression on standardised hidden states. Two priors make it learn from few rows:
-combinations that share a label share weights ("Warehouse" and "Warehouse, Packaging" are neighbours), and rare answers
-weigh more, by the root of their rarity. Layers and the strength of the ridge are chosen among a few candidates, on a
-sample if there are many rows; the map itself learns from many more.
+The map is a multinomial logistic regression on standardised hidden states, with counts of the input's tokens beside
+them where these add something. Two priors make it learn from few rows: combinations that share a label share weights
+("Warehouse" and "Warehouse, Packaging" are neighbours), and rare answers weigh more, by the root of their rarity.
+Layers and the strength of the ridge are chosen among a few candidates, on a sample if there are many rows; the map
+itself learns from many more.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from softprompt.data.records import Example
 from softprompt.data.template import Template
 from softprompt.engine.readout import LabelReadout
 from softprompt.engine.readout_states import KeptStates, States, extract
+from softprompt.engine.readout_tokens import counts, vocabulary
 from softprompt.engine.soft_prompt import SoftPrompt
+from softprompt.engine.tokens import Encoder
 
 if TYPE_CHECKING:
     from softprompt.engine.backbone import CausalBackbone
@@ -35,6 +38,10 @@ SHARED = 0.5
 """Share of the prior variance that combinations have in common through their labels."""
 BALANCE = 1.0
 """Power of the inverse frequency that an answer weighs with: 0 not at all, 1 all answers alike."""
+TOKENS = (1.0, 2.0)
+"""Candidates for how much counted tokens weigh beside hidden states."""
+GAIN = 0.01
+"""By so much they have to be better: with few rows a choice between equals is chance."""
 FOLDS = 5
 REPEATS, FEW_ROWS = 3, 400
 """Up to so many rows cross-validation is repeated with other folds: one deal of few rows chooses by chance."""
@@ -50,6 +57,7 @@ class Trial:
 
     Attributes:
         exact: share of right answers. macro: the same, mean over answers. loss: mean negative log-likelihood in nats.
+        tokens: how much counted tokens weigh beside the hidden states; 0: none are counted.
     """
 
     layers: tuple[int, ...]
@@ -58,6 +66,7 @@ class Trial:
     exact: float
     macro: float
     loss: float
+    tokens: float = 0.0
 
     @property
     def value(self) -> tuple[float, float]:
@@ -120,20 +129,36 @@ def fit(
     judged, fitting = sample(every, CHOOSING_ROWS, seed), sample(every, FITTING_ROWS, seed)
     candidates = layer_choices(backbone.depth)
     found = read(judged, sorted({pair for choice in candidates for pair in _pairs(choice)}))
+    rows = Encoder(backbone.tokenizer, template, max_input_tokens).rows([example.input for example in examples])
+    tokens, idf = vocabulary([rows[number] for number in judged.tolist()])
     with _one_thread():
         trials = _tried(candidates, found, every[judged], prior, seed)
-    best = max(trials, key=lambda trial: trial.value)
-    wanted = _pairs((best.layers, best.places))
+        best = best_of(trials)
+        wanted = _pairs((best.layers, best.places))
+        taken = torch.cat([found[pair] for pair in wanted], dim=1)
+        if len(tokens):
+            counted = counts([rows[number] for number in judged.tolist()], tokens, idf)
+            trials += _tried_with_tokens(best, taken, counted, every[judged], prior, seed)
+    best = best_of(trials)
     rest = fitting[~torch.isin(fitting, judged)]
     if len(rest):
-        more = read(rest, wanted)
-        found = {pair: torch.cat([found[pair], more[pair]]) for pair in wanted}
+        others = read(rest, wanted)
+        found = {pair: torch.cat([found[pair], others[pair]]) for pair in wanted}
     learned = torch.cat([judged, rest])
+    taken = torch.cat([found[pair] for pair in wanted], dim=1)
+    own: tuple[Tensor, ...] = ()
+    if best.tokens:
+        own = (tokens, idf)
+        taken = torch.cat([taken, counts([rows[number] for number in learned.tolist()], *own)], dim=1)
     with _one_thread():
-        taken = torch.cat([found[pair] for pair in wanted], dim=1)
-        center, scale, weight, bias = _solve(taken, every[learned], prior, [best.ridge])[0]
-    readout = LabelReadout(labels, best.layers, best.places, center, scale, weight, bias, template, prompt)
+        solved = _solve(taken, every[learned], prior, [best.ridge], len(tokens) if own else 0, best.tokens)[0]
+    readout = LabelReadout(labels, best.layers, best.places, *solved, template, prompt, *own)
     return Fitted(readout, best, tuple(trials), len(judged), len(learned))
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The best one; one with counted tokens if it gains enough by them."""
+    return max(trials, key=lambda trial: (trial.value[0] - (GAIN if trial.tokens else 0.0), trial.value[1]))
 
 
 def sample(answers: Tensor, most: int, seed: int) -> Tensor:
@@ -160,13 +185,31 @@ def _pairs(choice: Choice) -> list[tuple[int, str]]:
 
 def _tried(candidates: Sequence[Choice], found: States, answers: Tensor, prior: Tensor, seed: int) -> list[Trial]:
     """Every choice with every ridge, cross-validated."""
-    deals = [_folds(answers, seed + i) for i in range(REPEATS if len(answers) <= FEW_ROWS else 1)]
+    deals = _deals(answers, seed)
     trials = []
     for choice in candidates:
         taken = torch.cat([found[pair] for pair in _pairs(choice)], dim=1)
         scores = _cross_validate(taken, answers, prior, deals)
         trials += [Trial(*choice, ridge, *each) for ridge, each in zip(RIDGES, scores, strict=True)]
     return trials
+
+
+def _tried_with_tokens(
+    best: Trial, taken: Tensor, counted: Tensor, answers: Tensor, prior: Tensor, seed: int
+) -> list[Trial]:
+    """The best choice once more, with counts of tokens behind its hidden states."""
+    whole, trials = torch.cat([taken, counted], dim=1), []
+    for weight in TOKENS:
+        scores = _cross_validate(whole, answers, prior, _deals(answers, seed), counted.shape[1], weight)
+        trials += [
+            Trial(best.layers, best.places, ridge, *each, weight) for ridge, each in zip(RIDGES, scores, strict=True)
+        ]
+    return trials
+
+
+def _deals(answers: Tensor, seed: int) -> list[Tensor]:
+    """Folds of the rows; of few rows several times."""
+    return [_folds(answers, seed + i) for i in range(REPEATS if len(answers) <= FEW_ROWS else 1)]
 
 
 @contextmanager
@@ -212,17 +255,22 @@ def label_prior(labels: Sequence[str], parts: Callable[[str], tuple[str, ...]]) 
 
 
 def _cross_validate(
-    taken: Tensor, answers: Tensor, prior: Tensor, deals: Sequence[Tensor]
+    taken: Tensor, answers: Tensor, prior: Tensor, deals: Sequence[Tensor], counted: int = 0, weight: float = 0.0
 ) -> list[tuple[float, float, float]]:
-    """(exact, macro, loss) for each ridge, every row judged by a map that never saw it; mean over the deals."""
+    """(exact, macro, loss) for each ridge, every row judged by a map that never saw it; mean over the deals.
+
+    Args:
+        counted: how many of the features, the last ones, are counts of tokens, and what they weigh together.
+    """
     classes = prior.shape[0]
     sums = torch.zeros(len(RIDGES), 3)
     for folds in deals:
         scores = torch.zeros(len(RIDGES), len(answers), classes)
         for fold in range(int(folds.max()) + 1):
             seen, held = folds != fold, folds == fold
-            for number, (center, scale, weight, bias) in enumerate(_solve(taken[seen], answers[seen], prior, RIDGES)):
-                scores[number, held] = ((taken[held] - center) * scale) @ weight.T + bias
+            solved = _solve(taken[seen], answers[seen], prior, RIDGES, counted, weight)
+            for number, (center, scale, rows, bias) in enumerate(solved):
+                scores[number, held] = ((taken[held] - center) * scale) @ rows.T + bias
         sums += torch.tensor([_judged(each, answers) for each in scores])
     return [(float(exact), float(macro), float(loss)) for exact, macro, loss in sums / len(deals)]
 
@@ -236,11 +284,10 @@ def _judged(scores: Tensor, answers: Tensor) -> tuple[float, float, float]:
 
 
 def _solve(
-    taken: Tensor, answers: Tensor, prior: Tensor, ridges: Sequence[float]
+    taken: Tensor, answers: Tensor, prior: Tensor, ridges: Sequence[float], counted: int = 0, weighing: float = 0.0
 ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """(center, scale, weight, bias) for each ridge: ridge logistic regression by L-BFGS in the rows' own span."""
-    center, deviation = taken.mean(dim=0), taken.std(dim=0)
-    scale = 1 / ((deviation + 1e-6) * taken.shape[1] ** 0.5)
+    center, scale = _standard(taken, counted, weighing)
     inside, back = _span((taken - center) * scale)
     counts = torch.bincount(answers, minlength=prior.shape[0]).double()
     weights = (counts.sum() / (counts.clamp(min=1) * prior.shape[0])) ** BALANCE
@@ -252,6 +299,18 @@ def _solve(
         weight = prior.double() @ torch.from_numpy(theta) @ back
         solved.append((ridge, (center, scale, weight.float(), torch.from_numpy(bias).float())))
     return [dict(solved)[ridge] for ridge in ridges]
+
+
+def _standard(taken: Tensor, counted: int, weighing: float) -> tuple[Tensor, Tensor]:
+    """Center and scale `[F]`: hidden states feature by feature, so that a row has length one; counts all alike, so that
+    a row has the length `weighing`: rare tokens shall not weigh as much as common ones.
+    """
+    center, hidden = taken.mean(dim=0), taken.shape[1] - counted
+    scale = 1 / ((taken[:, :hidden].std(dim=0) + 1e-6) * hidden**0.5)
+    if not counted:
+        return center, scale
+    length = (taken[:, hidden:] - center[hidden:]).norm(dim=1).mean().clamp(min=1e-6)
+    return center, torch.cat([scale, torch.full((counted,), weighing) / length])
 
 
 def _span(rows: Tensor) -> tuple[Tensor, Tensor]:

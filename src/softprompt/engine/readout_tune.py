@@ -23,7 +23,7 @@ from softprompt.engine.backbone import pull_back
 from softprompt.engine.checkpoint import Progress
 from softprompt.engine.optim import rate_at
 from softprompt.engine.packing import Row, pack
-from softprompt.engine.readout import LabelReadout, features
+from softprompt.engine.readout import LabelReadout
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
 from softprompt.engine.tune import Keep
@@ -248,7 +248,7 @@ def _features(
     depth = max(readout.layers)
     groups = [(prefix, 0, len(rows))]
     _, tapped = backbone.rows(packed, groups, suffix=prompt.suffix, depth=depth, taps=readout.layers)  # type: ignore[arg-type]
-    return features(tapped, packed, rows, readout.layers, readout.places)
+    return readout.reads(tapped, packed, rows)
 
 
 @torch.inference_mode()

@@ -237,7 +237,8 @@ class _Job:
         best = fitted.chosen
         self.note(
             f"label readout: layers {', '.join(map(str, best.layers))} ({' and '.join(best.places)}), ridge "
-            f"{best.ridge:g}, {best.exact:.2f} exact in {readout_fit.FOLDS}-fold cross-validation on the training rows"
+            f"{best.ridge:g}{_counted(fitted.readout)}, {best.exact:.2f} exact in {readout_fit.FOLDS}-fold "
+            "cross-validation on the training rows"
             + (f" and the {self.rows.lent} held out of them" if self.rows.lent else "")
             + too_many(self.rows.known, fitted)
         )
@@ -384,6 +385,11 @@ class _Job:
             config["init_prompt"] = [hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in given.tensors().values()]
         parts = [base_of(backbone).fingerprint, content_hash(self.rows.train), content_hash(self.rows.held), config]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _counted(readout: LabelReadout) -> str:
+    """What is said of counted tokens."""
+    return "" if readout.tokens is None else f", counts of {len(readout.tokens):,} tokens"
 
 
 def _side(folder: Path) -> Path:
