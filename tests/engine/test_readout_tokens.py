@@ -62,7 +62,10 @@ def test_a_row_without_them_has_none() -> None:
     assert found[2].tolist() == pytest.approx([1 / length, (1 + math.log(2)) / length])
 
 
-def test_single_words_are_seen_where_hidden_states_say_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("judged", [2000, 36], ids=["on all rows", "chosen on a sample"])
+def test_single_words_are_seen_where_hidden_states_say_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judged: int
+) -> None:
     """Layers that say nothing: one letter among many decides. Saved and opened, it answers as it was fitted."""
     model, tokenizer = tiny_model("llama")
     backbone = wrap(model, tokenizer, model_id="tiny-llama")

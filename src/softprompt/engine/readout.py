@@ -2,7 +2,8 @@
 
 With few rows a frozen model knows more than it can say through its vocabulary. The map is a logistic regression on
 standardised hidden states of chosen layers: their mean and their largest values over the input's tokens, and the last
-token of the row. It costs no decoding step, and its softmax is an honest confidence.
+token of the row; beside them it may count the input's tokens. It costs no decoding step, and its softmax is an honest
+confidence.
 
 Covers: the map itself and how features are taken from a packed pass. Fitting: `readout_fit`.
 """

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from softprompt.data.records import Example
 from softprompt.data.template import Template
+from softprompt.engine.packing import Row
 from softprompt.engine.readout import LabelReadout
 from softprompt.engine.readout_states import KeptStates, States, extract
 from softprompt.engine.readout_tokens import counts, vocabulary
@@ -126,19 +127,22 @@ def fit(
         texts = [examples[number].input for number in numbers.tolist()]
         return extract(backbone, texts, template, prompt, wanted, max_input_tokens, keep)
 
+    def encoded(numbers: Tensor) -> list[Row]:
+        encoder = Encoder(backbone.tokenizer, template, max_input_tokens)
+        return encoder.rows([examples[number].input for number in numbers.tolist()])
+
     judged, fitting = sample(every, CHOOSING_ROWS, seed), sample(every, FITTING_ROWS, seed)
     candidates = layer_choices(backbone.depth)
     found = read(judged, sorted({pair for choice in candidates for pair in _pairs(choice)}))
-    rows = Encoder(backbone.tokenizer, template, max_input_tokens).rows([example.input for example in examples])
-    tokens, idf = vocabulary([rows[number] for number in judged.tolist()])
+    rows = encoded(judged)
+    tokens, idf = vocabulary(rows)
     with _one_thread():
         trials = _tried(candidates, found, every[judged], prior, seed)
         best = best_of(trials)
         wanted = _pairs((best.layers, best.places))
         taken = torch.cat([found[pair] for pair in wanted], dim=1)
         if len(tokens):
-            counted = counts([rows[number] for number in judged.tolist()], tokens, idf)
-            trials += _tried_with_tokens(best, taken, counted, every[judged], prior, seed)
+            trials += _tried_with_tokens(best, taken, counts(rows, tokens, idf), every[judged], prior, seed)
     best = best_of(trials)
     rest = fitting[~torch.isin(fitting, judged)]
     if len(rest):
@@ -149,7 +153,7 @@ def fit(
     own: tuple[Tensor, ...] = ()
     if best.tokens:
         own = (tokens, idf)
-        taken = torch.cat([taken, counts([rows[number] for number in learned.tolist()], *own)], dim=1)
+        taken = torch.cat([taken, counts(rows + encoded(rest), *own)], dim=1)
     with _one_thread():
         solved = _solve(taken, every[learned], prior, [best.ridge], len(tokens) if own else 0, best.tokens)[0]
     readout = LabelReadout(labels, best.layers, best.places, *solved, template, prompt, *own)
