@@ -27,10 +27,11 @@ from torch import Tensor
 import softprompt
 from softprompt.data.template import Template
 from softprompt.engine.artifact_card import CARD, Base, Card, ReadoutCard, dump_card, name_problem, read_card, readme
+from softprompt.engine.artifact_shapes import due_of, misfits, readout_misfits, token_ids
 from softprompt.engine.fingerprint import fingerprint
 from softprompt.engine.folder_swap import previous, write_folder
 from softprompt.engine.peft_format import Adapter, write_adapter
-from softprompt.engine.readout import PLACES, LabelReadout
+from softprompt.engine.readout import LabelReadout
 from softprompt.engine.safe_files import read_file, refuse
 from softprompt.engine.safe_tensors import MAX_FILE_BYTES, dump_tensors, finite, parse_tensors
 from softprompt.engine.soft_prompt import SoftPrompt
@@ -185,13 +186,13 @@ class TunedPrompt:
     def _check(self, where: Path | None = None) -> None:
         """Every tensor finite and of the shape that model, labels and layers ask for."""
         problems = [f"its name {problem}"] if (problem := name_problem(self.name)) else []
-        problems += _misfits(self._prompt_tensors(), _due(self.base, len(self.labels)), "")
+        problems += misfits(self._prompt_tensors(), due_of(self.base, len(self.labels)), "")
         if self.prompt.deep is not None and self.base.kind != "causal":
             problems.append("keys and values per layer, which the engine runs in decoder-only models alone")
         if self.calibration is not None and not self.labels:
             problems.append("a calibration without labels")
         if self.readout is not None:
-            problems += _readout_misfits(self.readout, self.base)
+            problems += readout_misfits(self.readout, self.base)
         if len(set(self.labels)) != len(self.labels):
             problems.append(f"{len(self.labels) - len(set(self.labels))} labels stand there twice")
         if problems:
@@ -322,7 +323,7 @@ def _readout(home: Path, card: Card, facts: ReadoutCard) -> LabelReadout:
     if ("tokens" in tensors) != ("idf" in tensors):
         refuse(home / READOUT, "has one of tokens and idf, which belong together", "Export the tuned prompt again.")
     if "tokens" in tensors:
-        tensors["tokens"] = _token_ids(tensors["tokens"], home / READOUT)
+        tensors["tokens"] = token_ids(tensors["tokens"], home / READOUT)
     parts = {name.removeprefix("prompt."): tensors.pop(name) for name in list(tensors) if name.startswith("prompt.")}
     return LabelReadout(
         labels=facts.labels,
@@ -332,14 +333,6 @@ def _readout(home: Path, card: Card, facts: ReadoutCard) -> LabelReadout:
         prompt=SoftPrompt(**parts),
         **tensors,
     )
-
-
-def _token_ids(numbers: Tensor, where: Path) -> Tensor:
-    """Ids, which the file has as numbers like all others: whole, and in rising order."""
-    ids = numbers.long()
-    if ids.dim() != 1 or not torch.equal(ids.float(), numbers) or bool((ids < 0).any() or (ids.diff() <= 0).any()):
-        refuse(where, "has tokens that are no ids in rising order", "Export the tuned prompt again.")
-    return ids
 
 
 def _readout_card(readout: LabelReadout) -> ReadoutCard:
@@ -354,53 +347,3 @@ def _readout_card(readout: LabelReadout) -> ReadoutCard:
 
 def _facts(data: bytes) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-# --- shapes -----------------------------------------------------------------------------------------------------------
-_Due = Mapping[str, tuple[int | None, ...]]
-
-
-def _due(base: Base, labels: int) -> _Due:
-    """The shape each tensor must have; None: any length above 0."""
-    return {
-        "prefix": (None, base.hidden_size),
-        "suffix": (None, base.hidden_size),
-        "deep": (base.layers, 2, base.kv_heads, None, base.head_dim),
-        "calibration": (labels,),
-    }
-
-
-def _misfits(tensors: Mapping[str, Tensor], due: _Due, place: str) -> list[str]:
-    problems = []
-    for name, tensor in tensors.items():
-        there, wanted = tuple(tensor.shape), due[name]
-        fits = len(there) == len(wanted) and all(
-            size == want if want is not None else size > 0 for size, want in zip(there, wanted, strict=True)
-        )
-        if not fits:
-            words = ", ".join("any" if size is None else str(size) for size in wanted)
-            problems.append(f"{place}{name} has the shape {list(there)} where [{words}] belongs")
-    return problems
-
-
-def _readout_misfits(readout: LabelReadout, base: Base) -> list[str]:
-    problems = []
-    if not readout.labels or len(set(readout.labels)) != len(readout.labels):
-        problems.append(f"the readout has {len(readout.labels)} labels, {len(set(readout.labels))} of them different")
-    if not readout.layers or not all(1 <= layer <= base.layers for layer in readout.layers):
-        problems.append(f"the readout reads the layers {list(readout.layers)[:9]} of a model with {base.layers}")
-    if not readout.places or not set(readout.places) <= set(PLACES):
-        problems.append(f"the readout reads at {list(readout.places)[:9]}; known: {', '.join(PLACES)}")
-    counted = 0 if readout.tokens is None else readout.tokens.numel()
-    wide = len(readout.layers) * len(readout.places) * base.hidden_size + counted
-    count = len(readout.labels)
-    due = {
-        "tokens": (None,),
-        "idf": (counted,),
-        "center": (wide,),
-        "scale": (wide,),
-        "weight": (count, wide),
-        "bias": (count,),
-    }
-    whole = {**due, **{f"prompt.{name}": shape for name, shape in _due(base, 0).items()}}
-    return problems + _misfits(readout.tensors(), whole, "readout ")

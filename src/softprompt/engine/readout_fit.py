@@ -137,13 +137,9 @@ def fit(
     rows = encoded(judged)
     tokens, idf = vocabulary(rows)
     with _one_thread():
-        trials = _tried(candidates, found, every[judged], prior, seed)
-        best = best_of(trials)
-        wanted = _pairs((best.layers, best.places))
-        taken = torch.cat([found[pair] for pair in wanted], dim=1)
-        if len(tokens):
-            trials += _tried_with_tokens(best, taken, counts(rows, tokens, idf), every[judged], prior, seed)
+        trials = _tried(candidates, found, counts(rows, tokens, idf), every[judged], prior, seed)
     best = best_of(trials)
+    wanted = _pairs((best.layers, best.places))
     rest = fitting[~torch.isin(fitting, judged)]
     if len(rest):
         others = read(rest, wanted)
@@ -187,24 +183,22 @@ def _pairs(choice: Choice) -> list[tuple[int, str]]:
     return [(layer, place) for layer in layers for place in places]
 
 
-def _tried(candidates: Sequence[Choice], found: States, answers: Tensor, prior: Tensor, seed: int) -> list[Trial]:
-    """Every choice with every ridge, cross-validated."""
+def _tried(
+    candidates: Sequence[Choice], found: States, counted: Tensor, answers: Tensor, prior: Tensor, seed: int
+) -> list[Trial]:
+    """Every choice with every ridge, cross-validated; the best one with counted tokens, too."""
     deals = _deals(answers, seed)
     trials = []
     for choice in candidates:
         taken = torch.cat([found[pair] for pair in _pairs(choice)], dim=1)
         scores = _cross_validate(taken, answers, prior, deals)
         trials += [Trial(*choice, ridge, *each) for ridge, each in zip(RIDGES, scores, strict=True)]
-    return trials
-
-
-def _tried_with_tokens(
-    best: Trial, taken: Tensor, counted: Tensor, answers: Tensor, prior: Tensor, seed: int
-) -> list[Trial]:
-    """The best choice once more, with counts of tokens behind its hidden states."""
-    whole, trials = torch.cat([taken, counted], dim=1), []
+    if not counted.shape[1]:
+        return trials
+    best = best_of(trials)
+    taken = torch.cat([*(found[pair] for pair in _pairs((best.layers, best.places))), counted], dim=1)
     for weight in TOKENS:
-        scores = _cross_validate(whole, answers, prior, _deals(answers, seed), counted.shape[1], weight)
+        scores = _cross_validate(taken, answers, prior, deals, counted.shape[1], weight)
         trials += [
             Trial(best.layers, best.places, ridge, *each, weight) for ridge, each in zip(RIDGES, scores, strict=True)
         ]

@@ -40,6 +40,8 @@ def counts(rows: Sequence[Row], tokens: Tensor, idf: Tensor) -> Tensor:
         tokens, idf: of `vocabulary`.
     """
     whole = torch.zeros(len(rows), len(tokens))
+    if not len(tokens):
+        return whole
     for number, row in enumerate(rows):
         ids = torch.tensor(_input(row), dtype=torch.long)
         place = torch.searchsorted(tokens, ids).clamp(max=len(tokens) - 1)

@@ -160,9 +160,9 @@ class Token(TypedDict):
     top: list[tuple[str, float]]
 
 
-class Result(TypedDict):
-    """An answer. `confidence` is the probability of the whole answer, `seconds` the time that the model worked on it;
-    `labels` stand where they were compared."""
+class Said(TypedDict):
+    """What every answer tells. `confidence` is the probability of the whole answer; `labels` stand where they were
+    compared."""
 
     output: str
     input_tokens: int
@@ -170,11 +170,16 @@ class Result(TypedDict):
     generated_tokens: int
     stop_reason: str
     confidence: float | None
-    seed: int | None
     cut: bool
     way: str
-    seconds: float | None
     labels: list[Label]
+
+
+class Result(Said):
+    """An answer; `seconds` is the time that the model worked on it."""
+
+    seed: int | None
+    seconds: float | None
     tokens: NotRequired[list[Token]]
 
 

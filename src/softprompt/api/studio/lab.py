@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from softprompt.api import lab_answers
 from softprompt.api.answers import paged
 from softprompt.api.context import in_unit, unit_of
-from softprompt.api.studio.inference import Label, secure_url_of
+from softprompt.api.studio.inference import Said, secure_url_of
 from softprompt.api.studio.lab_page import LabBody, exported
 from softprompt.api.studio.shapes import Cut, Project, Reference, new_router, page_of
 from softprompt.storage.tables import LabGeneration
@@ -49,7 +49,7 @@ class TokenShown(TypedDict):
     top: list[tuple[str, float]]
 
 
-class LabAnswer(TypedDict):
+class LabAnswer(Said):
     """What one column said to one test, by their places on the page; `problem` says why there is nothing.
 
     `tokens` are kept for short answers.
@@ -57,41 +57,32 @@ class LabAnswer(TypedDict):
 
     row: int
     column: int
-    output: str
-    input_tokens: int
-    virtual_tokens: int
-    generated_tokens: int
-    stop_reason: str
-    confidence: float | None
-    cut: bool
-    way: str
-    labels: list[Label]
     tokens: list[TokenShown]
     problem: str
 
 
-class GenerationListed(TypedDict):
-    """One Generate: who was asked, how much, and how many answers came."""
+class GenerationFacts(TypedDict):
+    """When who asked, and where it is kept."""
 
     id: str
     created_at: str
     user_id: str | None
     project_id: str
     session_id: str | None
+
+
+class GenerationListed(GenerationFacts):
+    """One Generate: who was asked, how much, and how many answers came."""
+
     mode: str
     subjects: list[str]
     tests: int
     answers: int
 
 
-class GenerationShown(TypedDict):
+class GenerationShown(GenerationFacts):
     """What stood on the page, with the answers."""
 
-    id: str
-    created_at: str
-    user_id: str | None
-    project_id: str
-    session_id: str | None
     page: dict[str, Any]
     answers: list[LabAnswer]
 
@@ -108,14 +99,20 @@ class LabCode(TypedDict):
     columns: list[ColumnCode]
 
 
-def show_listed(row: LabGeneration) -> GenerationListed:
-    page = lab_history.page_of(row)
+def show_facts(row: LabGeneration) -> GenerationFacts:
     return {
         "id": row.id,
         "created_at": iso(row.created_at) or "",
         "user_id": row.user_id,
         "project_id": row.project_id,
         "session_id": row.session_id,
+    }
+
+
+def show_listed(row: LabGeneration) -> GenerationListed:
+    page = lab_history.page_of(row)
+    return {
+        **show_facts(row),
         "mode": page.mode,
         "subjects": [column.subject for column in page.columns],
         "tests": len(page.asked),
@@ -125,11 +122,7 @@ def show_listed(row: LabGeneration) -> GenerationListed:
 
 def show_generation(row: LabGeneration) -> GenerationShown:
     return {
-        "id": row.id,
-        "created_at": iso(row.created_at) or "",
-        "user_id": row.user_id,
-        "project_id": row.project_id,
-        "session_id": row.session_id,
+        **show_facts(row),
         "page": exported(lab_history.page_of(row)),
         "answers": [_answer(each) for each in lab_history.answers_of(row)],
     }
