@@ -50,6 +50,8 @@ def test_content_is_refused_or_becomes_a_prompt(content: dict[str, Any], mode: s
     [
         ({"input": 5}, "content.input: '5' is not a text or a list."),
         ({"input": [[]]}, "content.input: '[[]]' is not a text or a list."),
+        ({"input": [None]}, "content.input: '[None]' is not a text or a list."),
+        ({"lab": {"tries": [None]}}, "content.lab.tries.0: null is not an object."),
         ({"data": {"examples": [["a"]]}}, "content.data.examples.0: \"['a']\" is not a list of 2 texts."),
         ({"text": 5, "lab": 5}, "content.text: '5' is not a text; content.lab: '5' is not an object."),
         ({"lab": {"tries": [5] * 7}}, "content.lab.tries.4: '5' is not an object; and 2 more."),

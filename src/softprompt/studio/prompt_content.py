@@ -1,7 +1,7 @@
 """The shape of a prompt session's content, which any client may write: what the prompt is made of has to fit.
 
 Whatever stands beside that is kept as it is. A shape is a type, `[shape]` for a list, a mapping for an object whose
-named values have to fit, or a tuple of shapes of which one has to. Nothing, and null, fits everywhere.
+named values have to fit, or a tuple of shapes of which one has to. Nothing, and null, fits everywhere but in a list.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def _misfits(value: Any, shape: Shape, where: str) -> Iterator[str]:
             yield from _misfits(value.get(name), inner, f"{where}.{name}")
     elif isinstance(shape, list) and isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _misfits("" if item is None else item, shape[0], f"{where}.{number}")
+            if item is None:
+                yield f"{where}.{number}: null is not {_words(shape[0])}"
+            yield from _misfits(item, shape[0], f"{where}.{number}")
     elif not _fits(value, shape):
         yield f"{where}: {str(value)[:40]!r} is not {_words(shape)}"
 
