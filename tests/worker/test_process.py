@@ -180,6 +180,15 @@ def test_the_next_run_begins_at_once(shop: Shop) -> None:
     assert not any("loading" in event.data["text"] for event in shop.told(run_id, "Note"))
 
 
+def test_new_work_wakes_a_worker_that_would_sleep_for_long(shop: Shop) -> None:
+    data = shop.lab.dataset(complaints())
+    with shop.working(poll=600.0 if shop.lab.database.sqlite else 0.02):
+        shop.lab.run(data)
+        until(lambda: not _waiting(shop) and shop.lab.get(WorkerRow, _worker(shop)).job_id is None)
+        run_id = shop.lab.run(data)
+        until(lambda: shop.state(run_id) == "completed")
+
+
 def _worker(shop: Shop) -> str:
     def newest() -> str | None:
         with shop.lab.database.read() as session:

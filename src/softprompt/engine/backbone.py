@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from softprompt.engine import lean
 from softprompt.engine.attention import NAME, Capture, Layout, PrefixCache, Rows, causal_mask
 from softprompt.engine.decoding import CausalState, Group
+from softprompt.engine.embedding_scale import root_mean_square
 from softprompt.engine.packing import Packed, Row, pack
 from softprompt.engine.precision import answer_in_blocks
 from softprompt.engine.row_store import RowStore
@@ -85,7 +86,7 @@ class CausalBackbone:
     def embedding_rms(self) -> float:
         """Root mean square of the embeddings: the unit in which learning rates are given."""
         scale = float(getattr(self.model.get_input_embeddings(), "embed_scale", 1.0))  # Gemma 3 scales inside
-        return float(self.embedding.float().pow(2).mean().sqrt()) * scale
+        return root_mean_square(self.embedding) * scale
 
     @property
     def hidden_size(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from softprompt.catalogue import CAUSAL, SEQ2SEQ
+from softprompt.engine.fingerprint import fingerprint
 from softprompt.engine.sources import Located, locate
 from softprompt.errors import ModelUnavailable, ModelUnsupported, ParameterInvalid
 
@@ -54,8 +56,9 @@ def load_parts(
     place = find_device(device)
     found = locate(id_or_path)
     number = _dtype(dtype, place, found)
-    with quiet_transformers():
+    with quiet_transformers(), ThreadPoolExecutor(1) as beside:
         model = _open_model(found, number)
+        beside.submit(fingerprint, model)  # whatever is tuned or opened asks for it next
         tokenizer = _open_tokenizer(found)
     model.eval().requires_grad_(False)
     return Parts(model.to(place), tokenizer, found.model_id, found.path)

@@ -24,6 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from softprompt.catalogue import SEQ2SEQ
 from softprompt.engine.decoding import Group
+from softprompt.engine.embedding_scale import root_mean_square
 from softprompt.engine.packing import Packed, Row, pack
 from softprompt.engine.precision import answer_in_blocks
 from softprompt.engine.seq2seq_decoding import Seq2SeqState, filled
@@ -102,7 +103,7 @@ class Seq2SeqBackbone:
     @cached_property
     def embedding_rms(self) -> float:
         """Root mean square of the embeddings: the unit in which learning rates are given."""
-        return float(self.embedding.float().pow(2).mean().sqrt())
+        return root_mean_square(self.embedding)
 
     @property
     def hidden_size(self) -> int:

@@ -36,6 +36,8 @@ from softprompt.worker.runner import Runner
 log = logging.getLogger(__name__)
 _NAMES = {"tune": "run_id", "evaluate": "evaluation_id", "measure": "measurement_id"}
 """What the id of a job's subject is called in the log."""
+GLANCE = 0.03
+"""Seconds between two looks at whether anything was committed, which cost some microseconds."""
 PULSE = 10.0
 """Seconds between two signs of life. Each is a commit, after which web processes read again what they remembered."""
 
@@ -46,7 +48,7 @@ class WorkerSettings:
 
     Attributes:
         device: as torch calls it: cpu, cuda, cuda:1.
-        poll: seconds between two looks for work.
+        poll: seconds between two looks for work; SQLite tells of something new sooner.
         timing: lease and waiting times of the queue.
         kinds: of jobs that it takes.
         once: end after one job.
@@ -107,6 +109,7 @@ class _Worker:
             return
         log.info("Worker %s waits for work on %s.", self.settings.worker_id, self.settings.device)
         while not self.stopping.is_set():
+            mark = self.database.mark()
             claim = self._claim()
             if claim is not None:
                 self._do(claim)
@@ -114,7 +117,7 @@ class _Worker:
                     break
             else:
                 self.runner.warm()
-                self.stopping.wait(self.settings.poll)
+                self._rest(mark)
         self._try(lambda rows: workers.leave(rows, self.settings.worker_id))
 
     def _arrive(self) -> None:
@@ -131,6 +134,13 @@ class _Worker:
         except (Unavailable, StorageFull) as error:
             self._lost(error)
             return None
+
+    def _rest(self, mark: int | None) -> None:
+        """Until the next look for work: sooner if somebody has committed since the mark was taken."""
+        ends = time.monotonic() + self.settings.poll
+        while (left := ends - time.monotonic()) > 0 and not self.stopping.wait(min(left, GLANCE)):
+            if self.database.mark() != mark:
+                return
 
     def _do(self, claim: Claim) -> None:
         self._job_id, self._pulsed = claim.job_id, float("-inf")
