@@ -7,6 +7,7 @@ goes to the worker, who writes it down under the id of the run.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import json
@@ -19,13 +20,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import CodeType, FrameType
 from typing import Any, BinaryIO
 
 from softprompt import logs
 from softprompt.config import log_level_from_environment
 from softprompt.errors import OutOfMemory, SoftpromptError
-from softprompt.worker.runner import ALIVE, LOGGED, READY, Message, Stop
+from softprompt.worker.runner import ALIVE, LOGGED, READY, SPARE, Message, Stop
 
 log = logging.getLogger("softprompt.worker.child")
 
@@ -34,6 +36,8 @@ class Stopped(Exception):
     """The task was asked to end without a result."""
 
 
+NICE = 10
+"""Priority at which a spare process loads its libraries: a tenth of what others get who want the same core."""
 BEAT = 0.5
 """Seconds between two looks at where the task stands."""
 
@@ -123,7 +127,7 @@ def main() -> None:
 
     logs.setup(stderr=False, relay=relay, level=log_level_from_environment())
     Pulse(tell)
-    desk = _desk(control, tell)
+    desk = _desk(control, tell, spare=SPARE in sys.argv)
     tell({"kind": READY})
     while True:
         message = control.next()
@@ -131,14 +135,28 @@ def main() -> None:
             tell(attempt(desk, message))
 
 
-def _desk(control: Control, tell: Callable[[Message], None]) -> Any:
-    """The desk with all its libraries, which stay: looking for garbage among them would take a sixth of the start."""
+def _desk(control: Control, tell: Callable[[Message], None], *, spare: bool) -> Any:
+    """The desk with all its libraries; those of a spare process load in a thread that lets others go first."""
+    if not spare:
+        return _loaded()(control, tell)
+    with ThreadPoolExecutor(1, initializer=_step_back) as loader:
+        return loader.submit(_loaded).result()(control, tell)
+
+
+def _loaded() -> Any:
+    """The class of the desk. Its libraries stay: looking for garbage among them would take a sixth of the start."""
     gc.disable()
     from softprompt.worker.child_work import Desk
 
     gc.freeze()
     gc.enable()
-    return Desk(control, tell)
+    return Desk
+
+
+def _step_back() -> None:
+    """Let others go first, in this thread alone: a process that did could never catch up with them again."""
+    with contextlib.suppress(OSError):  # only Linux gives each thread a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _finite(value: Any) -> Any:

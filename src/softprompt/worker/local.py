@@ -18,7 +18,7 @@ from dataclasses import asdict
 from typing import IO
 
 from softprompt import logs
-from softprompt.worker.runner import ALIVE, KINDS, LOGGED, READY, Message, Stop, Task
+from softprompt.worker.runner import ALIVE, KINDS, LOGGED, READY, SPARE, Message, Stop, Task
 
 TRACE = 0.5
 """Seconds that a child has to write where it stands."""
@@ -40,21 +40,15 @@ class LocalRunner:
         self._wants_spare = spare
 
     def warm(self) -> None:
-        """See to it that there is a child, and a spare one as soon as the first has loaded its libraries."""
-        if self._child is None or not self._child.alive:
-            self._drop(self._child)
-            self._child, self._spare = self._spare or _Child(), None
-        if self._spare is not None and not self._spare.alive:
-            self._drop(self._spare)
-            self._spare = None
-        if self._wants_spare and self._spare is None and self._child.ready.is_set():
-            self._spare = _Child()
+        """While nothing is asked: see to it that there is a child, and then a spare one beside it."""
+        child = self._renewed()
+        if self._wants_spare and self._spare is None and child.ready.is_set():
+            self._spare = _Child(spare=True)
 
     def start(self, task: Task) -> None:
-        self.warm()
-        assert self._child is not None
-        self._child.heard = time.monotonic()
-        self._child.send({"kind": KINDS[type(task)], "task": asdict(task), "about": logs.bound_fields()})
+        child = self._renewed()  # another spare would take a core from this task while it loads
+        child.heard = time.monotonic()
+        child.send({"kind": KINDS[type(task)], "task": asdict(task), "about": logs.bound_fields()})
 
     def messages(self, seconds: float) -> list[Message]:
         return [] if self._child is None else self._child.messages(seconds)
@@ -81,6 +75,19 @@ class LocalRunner:
             self._drop(child)
         self._child = self._spare = None
 
+    def _renewed(self) -> _Child:
+        """The child, in place of one that is gone."""
+        if self._spare is not None and not self._spare.alive:
+            self._drop(self._spare)
+            self._spare = None
+        if self._child is None or not self._child.alive:
+            self._drop(self._child)
+            if self._spare is not None and self._spare.ready.is_set():
+                self._child, self._spare = self._spare, None
+            else:  # a spare one that still loads does so at its leisure
+                self._child = _Child()
+        return self._child
+
     @staticmethod
     def _drop(child: _Child | None) -> None:
         if child is not None:
@@ -90,14 +97,17 @@ class LocalRunner:
 class _Child:
     """One process and what it says.
 
+    Args:
+        spare: it is not needed now, and leaves the processor to others while it loads.
+
     Attributes:
         ready: set when it has loaded its libraries.
         heard: the moment at which it told something, or came further.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, spare: bool = False) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "softprompt.worker.child"],
+            [sys.executable, "-m", "softprompt.worker.child", *([SPARE] if spare else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches the worker alone, which then asks the child to stop

@@ -164,7 +164,6 @@ class _Worker:
                 self.runner.close()
                 ending = self._broke_off(claim, error)
             _note(claim, ending, time.monotonic() - began)
-        self.runner.warm()
         self._job_id, self._pulsed = None, float("-inf")
 
     def _broke_off(self, claim: Claim, error: Exception) -> Ending:
