@@ -11,6 +11,7 @@ undisturbed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -30,6 +31,13 @@ QUESTIONS = [f"Question number {i}: where is my parcel?" for i in range(12)]
 TRIES = 12
 PAUSE = 0.5
 """Seconds before a request is tried again; a serving host that died needs some to come back."""
+KINDS = {
+    "web": "web",
+    "serve": "serving host",
+    "worker": "worker",
+    "softprompt.worker.child": "child of a worker",
+}
+"""Words of a command line → what the process is."""
 
 
 @dataclass
@@ -78,10 +86,9 @@ def storm(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         runs = [tuned(client, model, dataset, "storm", **config(i)) for i in range(options.runs_count)]
         for thread in threads:
             thread.start()
-        end = time.monotonic() + options.minutes * 60
-        chance = random.Random(73)
-        while time.monotonic() < end:
-            time.sleep(options.every)
+        began, chance = time.monotonic(), random.Random(73)
+        for turn in range(1, round(options.minutes * 60 / options.every) + 1):
+            time.sleep(max(0.0, began + turn * options.every - time.monotonic()))
             kills.append(kill_one(running, chance))
         stop.set()
         for thread in threads:
@@ -151,27 +158,32 @@ def patient(client: httpx.Client, name: str, text: str, count: Count) -> str | N
 
 
 def kill_one(running: Studio, chance: random.Random) -> str:
-    """kill -9 of a process of the studio, the child of a worker included; its kind."""
-    found = [(p["kind"], p["pid"]) for p in running.status()["web"]["processes"]]
-    status = running.status()
-    found += [("serving host", status["serving"]["pid"])]
-    for worker in status["workers"]:
-        found.append(("worker", worker["pid"]))
-        found += [("child of a worker", pid) for pid in children(worker["pid"])]
-    kind, pid = chance.choice([(kind, pid) for kind, pid in found if pid])
+    """kill -9 of a process that the studio started, or one of these did; its kind."""
+    found = {pid: kind for pid in descendants(running.process.pid) if (kind := kind_of(pid))}
+    pid = chance.choice(sorted(found))
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return "gone already"
-    return kind
+    return found[pid]
 
 
-def children(pid: int) -> list[int]:
+def kind_of(pid: int) -> str | None:
+    """What a process is by its command line; None: it ends."""
     try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except OSError:
-        return []
-    return [int(word) for word in text.split()]
+        return None
+    return next((KINDS[word] for word in words if word in KINDS), None)
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+            for child in map(int, thread.read_text(encoding="ascii").split()):
+                found += [child, *descendants(child)]
+    return found
 
 
 def finished_again(running: Studio, run_id: str) -> dict[str, Any]:
