@@ -94,12 +94,13 @@ def storm(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for thread in threads:
             thread.join()
         over = [finished_again(running, run) for run in runs]
-        same = vectors(client, over[0]) == vectors(client, calm)
+        same = over[0]["state"] == "completed" and vectors(client, over[0]) == vectors(client, calm)
     return {
         "minutes": options.minutes,
         "processes killed": {kind: kills.count(kind) for kind in sorted(set(kills))},
         "runs": len(over),
         "runs not completed": sum(run["state"] != "completed" for run in over),
+        "why": "; ".join(run["problem"]["message"] for run in over if run.get("problem")) or "-",
         "vectors as undisturbed": same,
         "requests": count.asked,
         "repeated": count.repeated,

@@ -126,9 +126,16 @@ def _claim_of(database: Database, subject_id: str) -> tuple[str, str, str, str, 
     return job.id, job.kind, job.subject_id, job.project_id, job.worker_id or "", job.fence, job.attempts
 
 
+def speak(queue: Queue, claim: Claim) -> None:
+    """The work has begun."""
+    with queue.unit(claim) as held:
+        held.tell("Note", {"text": "loading"})
+
+
 def test_a_silent_worker_loses_its_job_and_cannot_write_any_more(lab: Lab, queue: Queue, dead: Queue) -> None:
     run = lab.run("d")
     late = claimed(dead, "late")
+    speak(dead, late)
     assert queue.sweep() == 1
     row = lab.get(TuningRun, run)
     assert (row.state, row.problem["code"]) == ("queued", "worker_died")
@@ -194,7 +201,9 @@ def test_a_beat_renews_the_lease(lab: Lab, database: Database) -> None:
 def test_after_the_last_attempt_a_job_fails_with_its_cause(lab: Lab, queue: Queue, dead: Queue) -> None:
     run = lab.run("d")
     for attempt in range(1, 6):
-        assert claimed(dead).attempt == attempt
+        claim = claimed(dead)
+        assert claim.attempt == attempt
+        speak(dead, claim)
         queue.sweep()
     row = lab.get(TuningRun, run)
     assert row.state == "failed"
@@ -227,12 +236,32 @@ def test_a_failure_without_retry_is_final(lab: Lab, queue: Queue) -> None:
     assert (row.state, row.problem) == ("failed", {"code": "dataset_invalid", "message": "Row 3 is broken."})
 
 
+def test_what_ends_before_the_work_began_does_not_count(lab: Lab, queue: Queue, dead: Queue) -> None:
+    run = lab.run("d")
+    for _ in range(7):
+        claimed(dead)
+        queue.sweep()
+        queue.fail(claimed(queue), "worker_died", "It was killed.", retry=True, begun=False)
+    assert lab.get(TuningRun, run).problem == {"code": "worker_died", "message": "It was killed."}
+    assert claimed(queue).attempt == 1
+
+
+def test_but_not_for_ever(lab: Lab, queue: Queue, dead: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softprompt.jobs.queue.MOST_CLAIMS", 3)
+    run = lab.run("d")
+    for _ in range(2 + 5):
+        claimed(dead)
+        queue.sweep()
+    assert lab.get(TuningRun, run).state == "failed"
+
+
 def test_what_is_put_back_or_survived_does_not_count(lab: Lab, queue: Queue, dead: Queue) -> None:
     lab.run("d")
     for _ in range(7):
         queue.release(claimed(queue))
     for _ in range(7):
         claim = claimed(dead)
+        speak(dead, claim)
         queue.sweep()
         queue.survived(claim)
     assert claimed(queue).attempt == 1

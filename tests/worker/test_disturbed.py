@@ -84,6 +84,20 @@ def test_a_killed_child_is_replaced_and_the_run_goes_on(shop: Shop, undisturbed:
     assert shop.lab.get(TuningRun, run_id).problem is None
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_a_child_that_is_killed_while_it_loads_is_no_attempt(shop: Shop, undisturbed: bytes) -> None:
+    run_id = shop.lab.run(shop.lab.dataset(complaints(64)), LONG)
+    runner = LocalRunner()
+    with shop.working(runner=runner):
+        until(lambda: shop.state(run_id) == "running")
+        os.kill(child_of(runner), signal.SIGKILL)
+        until(lambda: shop.state(run_id) == "completed")
+    runner.close()
+    job = job_of(shop, run_id)
+    assert (job.fence, job.attempts) == (2, 1)
+    assert shop.vectors(run_id) == undisturbed
+
+
 def test_a_run_whose_child_always_dies_fails_in_the_end(shop: Shop) -> None:
     config = {**ENDLESS, "checkpoint_seconds": 60}  # it dies before it has anything to show
     run_id = shop.lab.run(shop.lab.dataset(complaints(180)), config)

@@ -74,6 +74,10 @@ def request_cancel(rows: Rows, *, subject_id: str, how: How = "cancel") -> None:
 
 
 # --- for those who do it ----------------------------------------------------------------------------------------------
+MOST_CLAIMS = 100
+"""Claims of a job after which attempts count that ended before its work began: something may be wrong with it yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A job in the hands of one worker.
@@ -193,10 +197,14 @@ class Queue:
             _to(held.rows, held.job, State.CANCELED)
             return State.CANCELED
 
-    def fail(self, claim: Claim, code: str, message: str, *, retry: bool = False) -> State:
-        """The attempt failed. With `retry` there is another one, later, unless it was the last."""
+    def fail(self, claim: Claim, code: str, message: str, *, retry: bool = False, begun: bool = True) -> State:
+        """The attempt failed. With `retry` there is another one, later, unless it was the last.
+
+        Args:
+            begun: whether the work itself had begun; before, it cannot be what went wrong, and does not count.
+        """
         with self.unit(claim) as held:
-            return self._again(held.rows, held.job, {"code": code, "message": message}, retry=retry)
+            return self._again(held.rows, held.job, {"code": code, "message": message}, retry=retry, begun=begun)
 
     def release(self, claim: Claim, problem: Problem | None = None, delay: float = 0.0) -> State:
         """Put the job back; the attempt does not count."""
@@ -216,7 +224,8 @@ class Queue:
     def sweep(self) -> int:
         """Take jobs from workers that are silent for longer than a lease; how many.
 
-        They wait again. After the last attempt they fail; what was to be canceled is canceled.
+        They wait again. After the last attempt they fail; what was to be canceled is canceled. Attempts that told
+        nothing yet do not count.
         """
         with self.database.read() as session:
             if not stored.any_expired(session, stored.clock(session)):
@@ -229,10 +238,13 @@ class Queue:
                     continue
                 times = "once" if job.attempts == 1 else f"{job.attempts} times"
                 words = f"Its worker died {times}; the work so far is kept."
-                self._again(rows, job, {"code": "worker_died", "message": words}, retry=True)
+                begun = stored.newest_kind(session, job.subject_id) != STATE
+                self._again(rows, job, {"code": "worker_died", "message": words}, retry=True, begun=begun)
             return len(jobs)
 
-    def _again(self, rows: Rows, job: Job, problem: Problem, *, retry: bool) -> State:
+    def _again(self, rows: Rows, job: Job, problem: Problem, *, retry: bool, begun: bool) -> State:
+        if not begun and job.fence < MOST_CLAIMS:
+            job.attempts -= 1
         if retry and job.attempts < job.most_attempts:
             wait = min(self.timing.backoff * 2 ** (job.attempts - 1), self.timing.longest)
             job.not_before = stored.clock(rows.session) + timedelta(seconds=wait)

@@ -90,6 +90,11 @@ def lock_expired(session: Session, at: datetime) -> Sequence[Job]:
     return session.scalars(_expired(at).with_for_update(skip_locked=True).order_by(Job.id)).all()
 
 
+def newest_kind(session: Session, run_id: str) -> str | None:
+    """Kind of the last event of a run."""
+    return session.scalar(select(RunEvent.kind).where(RunEvent.run_id == run_id).order_by(RunEvent.id.desc()).limit(1))
+
+
 def events_after(session: Session, run_id: str, last_id: int, limit: int) -> Sequence[RunEvent]:
     wanted = select(RunEvent).where(RunEvent.run_id == run_id, RunEvent.id > last_id)
     return session.scalars(wanted.order_by(RunEvent.id).limit(limit)).all()

@@ -81,6 +81,7 @@ class Attempt:
     _deadline: float = float("inf")
     _looked: float = 0.0
     _running: bool = False
+    _begun: bool = False
     _journal: Journal = field(init=False)
 
     def run(self) -> Ending:
@@ -100,8 +101,6 @@ class Attempt:
             return self._stopped()
         except SoftpromptError as error:
             return self._failed_with(error)
-        if prepared.resumed:
-            self._journal.note(f"goes on from {prepared.resumed}")
         last = self._worked(prepared)
         while not self._journal.flush(at_once=True) and not self.stopping.wait(PATIENCE):
             self._obey()
@@ -113,7 +112,8 @@ class Attempt:
             return self._end_with("run_hung", self._hung, retry=True)
         if last["kind"] == "failed":
             return self._end_with(last["code"], prepared.in_words(last["message"]), retry=last["retry"])
-        return self._end_with("worker_died", last.get("message", "The run stopped by itself."), retry=True)
+        words = last.get("message", "The run stopped by itself.")
+        return self._end_with("worker_died", words, retry=True, begun=self._begun or not last.get("killed"))
 
     def _worked(self, prepared: Prepared) -> Message:
         """Let the runner do the task; its last message."""
@@ -125,17 +125,20 @@ class Attempt:
         self._running = True
         self.runner.start(prepared.task)
         try:
-            return self._listen(courier)
+            return self._listen(courier, prepared.resumed)
         finally:
             if courier is not None:
                 courier.end(0.0 if self._wish == "cancel" else CARRY)
 
-    def _listen(self, courier: Courier | None) -> Message:
+    def _listen(self, courier: Courier | None, resumed: str) -> Message:
         while True:
             for message in self.runner.messages(TICK):
                 if message["kind"] in LAST:
                     self._running = False
                     return message
+                if not self._begun and resumed:
+                    self._journal.note(f"goes on from {resumed}")
+                self._begun = True
                 self._journal.add(message["event"])
                 if courier is not None and message["event"]["event"] in ("Saved", "Kept"):
                     courier.wake()
@@ -232,8 +235,8 @@ class Attempt:
             return Ending(state or UNWRITTEN, error.code, str(error))
         return self._end_with(error.code, str(error), retry=isinstance(error, StorageFull))
 
-    def _end_with(self, code: str, message: str, *, retry: bool) -> Ending:
-        state = self._insist(lambda: self.queue.fail(self.claim, code, message, retry=retry))
+    def _end_with(self, code: str, message: str, *, retry: bool, begun: bool = True) -> Ending:
+        state = self._insist(lambda: self.queue.fail(self.claim, code, message, retry=retry, begun=begun))
         if state == State.FAILED:
             self._clean(None)
         return Ending(state or UNWRITTEN, code, message)

@@ -154,7 +154,8 @@ class _Child:
         for line in stream:
             with contextlib.suppress(ValueError):  # the last line of a killed child may be half a line
                 self._take(json.loads(line))
-        self._told.put({"kind": "died", "message": _cause(self.process.wait())})
+        code = self.process.wait()
+        self._told.put({"kind": "died", "message": _cause(code), "killed": code < 0})
 
     def _take(self, message: Message) -> None:
         self.heard = time.monotonic()
