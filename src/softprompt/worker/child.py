@@ -7,7 +7,6 @@ goes to the worker, who writes it down under the id of the run.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import gc
 import json
@@ -155,7 +154,7 @@ def _loaded() -> Any:
 
 def _step_back() -> None:
     """Let others go first, in this thread alone: a process that did could never catch up with them again."""
-    with contextlib.suppress(OSError):  # only Linux gives each thread a priority of its own
+    if sys.platform == "linux":  # elsewhere threads have no priority of their own, and their number may be a process's
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
