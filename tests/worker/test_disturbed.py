@@ -25,6 +25,7 @@ from softprompt.storage.tables import Evaluation, TuningRun
 from softprompt.storage.work import Job
 from softprompt.worker.local import LocalRunner
 from softprompt.worker.prepare import Prepared, Preparer
+from softprompt.worker.runner import Task
 from studio_fixtures import complaints
 from worker.conftest import ENDLESS, LONG, Shop, until
 
@@ -84,13 +85,23 @@ def test_a_killed_child_is_replaced_and_the_run_goes_on(shop: Shop, undisturbed:
     assert shop.lab.get(TuningRun, run_id).problem is None
 
 
+class Dying(LocalRunner):
+    """A runner whose first child is killed as soon as it has a task, while it still loads its libraries."""
+
+    killed = False
+
+    def start(self, task: Task) -> None:
+        super().start(task)
+        if not self.killed:
+            self.killed = True
+            os.kill(child_of(self), signal.SIGKILL)
+
+
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_child_that_is_killed_while_it_loads_is_no_attempt(shop: Shop, undisturbed: bytes) -> None:
     run_id = shop.lab.run(shop.lab.dataset(complaints(64)), LONG)
-    runner = LocalRunner()
+    runner = Dying()
     with shop.working(runner=runner):
-        until(lambda: shop.state(run_id) == "running")
-        os.kill(child_of(runner), signal.SIGKILL)
         until(lambda: shop.state(run_id) == "completed")
     runner.close()
     job = job_of(shop, run_id)
