@@ -11,7 +11,6 @@ undisturbed.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import random
 import signal
@@ -25,7 +24,7 @@ from typing import Any
 import httpx
 
 from common import begin, parser, record, table
-from studio import Studio, add_tiny_model, finished, studio, told, tuned, upload
+from studio import Studio, add_tiny_model, descendants, finished, studio, told, tuned, upload
 
 QUESTIONS = [f"Question number {i}: where is my parcel?" for i in range(12)]
 TRIES = 12
@@ -176,15 +175,6 @@ def kind_of(pid: int) -> str | None:
     except OSError:
         return None
     return next((KINDS[word] for word in words if word in KINDS), None)
-
-
-def descendants(pid: int) -> list[int]:
-    found = []
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # a thread that has ended meanwhile
-            for child in map(int, thread.read_text(encoding="ascii").split()):
-                found += [child, *descendants(child)]
-    return found
 
 
 def finished_again(running: Studio, run_id: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 
 from common import SHORT_ROWS, begin, parser, read_rows, record, table
-from studio import Studio, finished, studio, told, tuned, upload, wait
+from studio import Studio, descendants, finished, studio, told, tuned, upload, wait
 
 
 def main() -> None:
@@ -111,7 +111,8 @@ def first_updates(running: Studio, client: httpx.Client, model: str, dataset: st
         found |= first_update(client, run_id, name)
     long = tuned(client, model, dataset, "killed", **{**short, "epochs": 50})
     wait(lambda: _events(client, long, "StepDone"), "the run does not start")
-    os.kill(min(children(running)), signal.SIGSTOP)  # the one at work, so that it cannot end by itself
+    tuning = [child for worker in running.status()["workers"] for child in descendants(worker["pid"])]
+    os.kill(min(tuning), signal.SIGSTOP)  # the one at work, so that it cannot end by itself
     told(client.post(f"/api/runs/{long}/cancel"))
     run_id = tuned(client, model, dataset, "behind", **short)
     finished(client, run_id)
@@ -141,20 +142,6 @@ def first_update(client: httpx.Client, run_id: str, name: str, since: str = "") 
 def _events(client: httpx.Client, run_id: str, kind: str) -> list[dict[str, Any]]:
     found = told(client.get(f"/api/runs/{run_id}/events"))["items"]
     return [event for event in found if event["kind"] == kind]
-
-
-def children(running: Studio) -> list[int]:
-    """The processes of the workers' runs, and those in reserve."""
-    workers = {worker["pid"] for worker in running.status()["workers"]}
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if parent in workers:
-            found.append(int(stat.parent.name))
-    return found
 
 
 def _seconds(earlier: str, later: str) -> float:

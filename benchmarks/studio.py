@@ -5,6 +5,7 @@ Not a benchmark itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -82,6 +83,16 @@ def wait(look: Any, otherwise: str, seconds: float = PATIENCE) -> Any:
             return found
         time.sleep(0.2)
     raise SystemExit(otherwise)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that these did."""
+    found = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+            for child in map(int, thread.read_text(encoding="ascii").split()):
+                found += [child, *descendants(child)]
+    return found
 
 
 def add_tiny_model(client: httpx.Client, folder: Path) -> str:
