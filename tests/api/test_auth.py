@@ -99,6 +99,20 @@ def test_a_password_cannot_be_guessed_from_what_is_stored_of_a_create(studio: Li
             assert hashlib.new(way, text.encode()).hexdigest().encode() not in stored, (way, text)
 
 
+def test_a_key_that_may_less_than_its_user_is_told_so(studio: LiveStudio) -> None:
+    with with_key(studio) as client:
+        reads = ok(client.post("/api/keys", json={"name": unique("key"), "role": "viewer"}), 201)
+        body = {"name": unique("key"), "role": "admin", "project": studio.project.id}
+        bound = ok(client.post("/api/keys", json=body), 201)
+    with with_key(studio, reads["key"]) as client:
+        who = "the API key of admin has the role viewer."
+        told = message(client.delete(f"/api/projects/{studio.project.id}"), 403)
+        assert told == f"This needs the role admin, and {who}"
+        assert message(client.get("/api/users"), 403) == f"This needs an admin of the whole studio, and {who}"
+    with with_key(studio, bound["key"]) as client:
+        assert message(client.get("/api/users"), 403).endswith("the API key of admin is for one project or space only.")
+
+
 def test_an_expired_key_is_refused(studio: LiveStudio) -> None:
     with with_key(studio) as client:
         made = ok(client.post("/api/keys", json={"name": unique("key"), "days": 1}), 201)

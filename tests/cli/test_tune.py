@@ -98,6 +98,7 @@ def test_help_and_ranges_come_from_the_parameters(call: Call, monkeypatch: pytes
         (("--method", "lora"), "method: 'lora' is not one of prompt_tuning, prefix_tuning"),
         (("--epochs", "many"), "Invalid value for '--epochs'"),
         (("--template", "no place"), "it needs exactly one"),
+        (("--validation", 3), "--validation: 3 is no share between 0 and 1"),
         (("--speed", 3), "No such option"),
     ],
 )
@@ -130,6 +131,15 @@ def test_what_cannot_work_is_said_before_a_model_is_loaded(call: Call, rows: Pat
     assert call("tune", rows, "--out", tmp_path / "p").code == 2
     done = call("tune", rows, "--model", "no/such", "--out", tmp_path / "p", "--validation", tmp_path / "gone")
     assert done.code == 1
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    call: Call, rows: Path, tiny_folder: Callable[..., Path]
+) -> None:
+    done = call("tune", rows, "--model", tiny_folder(), "--out", rows / "p", *SMALL)
+    assert done.code == 1
+    assert "p.run, where checkpoints go, cannot be made: Not a directory. Name another folder." in done.err
+    assert "epoch  1" not in done.out
 
 
 def test_an_interrupted_run_goes_on_to_the_same_vectors(

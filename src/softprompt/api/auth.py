@@ -51,9 +51,9 @@ def admit(request: Request, caller: Caller, needed: Rule) -> None:
     """Compare a caller with what the route needs; what a key may at most is known before anything is looked up."""
     actor = caller.actor
     if needed == "studio_admin" and not actor.whole:
-        raise Forbidden(f"{actor.name} may not do this: it needs an admin of the whole studio.")
+        raise Forbidden(f"This needs an admin of the whole studio, and {actor.standing}.")
     if needed in RANKS and RANKS[actor.role] < RANKS[needed]:
-        raise Forbidden(f"This needs the role {needed}, and the API key of {actor.name} has the role {actor.role}.")
+        raise Forbidden(f"This needs the role {needed}, and {actor.standing}.")
     caller.need = needed if needed in ("viewer", "editor", "admin") else "viewer"
     studio = studio_of(request)
     studio.limiter.take(actor.tenant, studio.settings.limits.requests_per_minute)

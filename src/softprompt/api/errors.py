@@ -37,6 +37,13 @@ PAGES = (
     "/members",
 )
 JSON_HINT = 'Send one document such as {"name": "Spring"}, with every name and text in double quotes.'
+FIELD_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here; check the spelling, or leave it out",
+    "model_attributes_type": "must be an object, in braces",
+    "dict_type": "must be an object, in braces",
+}
+"""What to say of a field by the kind of mistake, where pydantic's own words speak of its inside."""
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -141,11 +148,15 @@ def sentence(error: RequestValidationError) -> str:
     for item in error.errors():
         if item["type"] == "json_invalid":
             return _no_json(error.body, item)
-        place = ".".join(str(part) for part in item["loc"] if part not in ("body", "query", "path"))
         seen = item.get("input")
         shown = f" (given: {str(seen)[:60]!r})" if isinstance(seen, str | int | float | bool) else ""
-        told.append(f"{place or 'body'}: {item['msg']}{shown}")
+        told.append(f"{_place(item) or 'body'}: {FIELD_WORDS.get(item['type'], item['msg'])}{shown}")
     return "; ".join(told) + "."
+
+
+def _place(item: dict[str, Any]) -> str:
+    """The field that a mistake is about, such as `messages.0.role`; empty for the body as a whole."""
+    return ".".join(str(part) for part in item["loc"] if part not in ("body", "query", "path"))
 
 
 def _no_json(body: Any, item: dict[str, Any]) -> str:

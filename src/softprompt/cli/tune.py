@@ -13,7 +13,7 @@ import typer
 from softprompt.cli.fields import chosen, options_of
 from softprompt.cli.output import console, print_json
 from softprompt.cli.places import Device
-from softprompt.errors import UsageError
+from softprompt.errors import ParameterInvalid, UsageError
 from softprompt.params import TuneConfig
 
 if TYPE_CHECKING:
@@ -120,9 +120,12 @@ def _open(model: str, device: str, config: TuneConfig, *, quiet: bool) -> Backbo
 def _validation(text: str) -> str | float:
     """A share of the training rows if it reads as a number, else a file."""
     try:
-        return float(text)
+        share = float(text)
     except ValueError:
         return text
+    if not 0 < share < 1:
+        raise ParameterInvalid(f"--validation: {text} is no share between 0 and 1, such as 0.2 for one row in five.")
+    return share
 
 
 def _check_out(out: Path) -> None:

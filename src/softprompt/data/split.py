@@ -30,10 +30,13 @@ def split(
     of each other: where nothing would be left to part, they do not count.
     """
     if not 0 < fraction < 1:
-        raise ParameterInvalid(f"fraction: {fraction} is not between 0 and 1. Take 0.2 for one row in five.")
+        raise ParameterInvalid(f"share of rows: {fraction} is not between 0 and 1. Take 0.2 for one row in five.")
     strata = _strata(examples, seed, detect_task(examples) if task == "auto" else task)
     if sum(len(groups) for groups in strata) < 2:
-        raise DatasetInvalid(f"{len(examples)} rows with fewer than 2 different inputs cannot be split.")
+        raise DatasetInvalid(
+            f"{len(examples)} {'row' if len(examples) == 1 else 'rows'} with fewer than 2 different inputs cannot be "
+            "split. Add rows; copies of one input stay on one side."
+        )
     if all(len(groups) == 1 for groups in strata):  # nothing repeats: there are no classes to keep in proportion
         strata = [[group for groups in strata for group in groups]]
     joined = _joined(examples, strata)

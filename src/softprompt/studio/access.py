@@ -53,6 +53,15 @@ class Actor:
         return self.admin and self.role == "admin" and self.container_id is None
 
     @property
+    def standing(self) -> str:
+        """Who this is, and what keeps it from doing more, for a refusal."""
+        if self.role != "admin":
+            return f"the API key of {self.name} has the role {self.role}"
+        if self.container_id is not None:
+            return f"the API key of {self.name} is for one project or space only"
+        return f"{self.name} is none"
+
+    @property
     def tenant(self) -> str:
         return self.key_id or self.user_id or "nobody"
 
@@ -132,7 +141,7 @@ class Unit:
     def need_studio_admin(self) -> None:
         """For what belongs to no project: users, models, other people's keys."""
         if not self.actor.whole:
-            raise Forbidden(f"{self.actor.name} may not do this: it needs an admin of the whole studio.")
+            raise Forbidden(f"This needs an admin of the whole studio, and {self.actor.standing}.")
 
     def may_found(self, what: str) -> None:
         """Refuse making a project or space with a key that only reads, or is bound to another one."""

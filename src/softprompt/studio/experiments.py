@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from softprompt.errors import ParameterInvalid
@@ -50,11 +51,17 @@ def create(
     return experiment
 
 
-def named(unit: Unit, project: Project, name: str) -> TuningExperiment:
-    """The experiment of this name in the project, made if there is none."""
-    name = clean_name(name)
+def known(unit: Unit, project: Project, reference: str) -> TuningExperiment | None:
+    """The experiment of this name, or of this id, in the project."""
+    first = partial(unit.rows.first, TuningExperiment, project_id=project.id)
+    return first(name=reference) or first(id=reference)
+
+
+def named(unit: Unit, project: Project, reference: str) -> TuningExperiment:
+    """The experiment of this name, or of this id, in the project; made under the name if there is none."""
+    reference = clean_name(reference)
     unit.rows.lock(project)  # two runs that start at once find, or make, one experiment
-    return unit.rows.first(TuningExperiment, project_id=project.id, name=name) or create(unit, project, name)
+    return known(unit, project, reference) or create(unit, project, reference)
 
 
 def get(unit: Unit, experiment_id: str) -> TuningExperiment:

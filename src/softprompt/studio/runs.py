@@ -11,7 +11,7 @@ from softprompt.errors import InUse, NotFound, ParameterInvalid, SoftpromptError
 from softprompt.jobs import events, queue
 from softprompt.params import TuneConfig
 from softprompt.storage.rows import Page
-from softprompt.storage.tables import Dataset, Project, RunEvent, TunedPrompt, TuningExperiment, TuningRun
+from softprompt.storage.tables import Dataset, Project, RunEvent, TunedPrompt, TuningRun
 from softprompt.storage.work import Job
 from softprompt.studio import datasets, experiments, foundation_models, tuned_prompts
 from softprompt.studio.access import Revision, Unit, check_revision
@@ -89,8 +89,9 @@ def problems(unit: Unit, project: Project, plan: Plan) -> list[SoftpromptError]:
 def next_name(unit: Unit, project: Project, experiment: str) -> str:
     """What the next run of an experiment will be called; empty for no name."""
     name = " ".join(experiment.split())
-    known = unit.rows.first(TuningExperiment, project_id=project.id, name=name) if name else None
-    return f"{name} ({(known.runs_made if known else 0) + 1})" if name else ""
+    if found := experiments.known(unit, project, name):
+        return f"{found.name} ({found.runs_made + 1})"
+    return f"{name} (1)" if name else ""
 
 
 def again(unit: Unit, run_id: str, changes: dict[str, Any]) -> TuningRun:

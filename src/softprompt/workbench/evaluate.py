@@ -209,7 +209,10 @@ class _Shared:
     def _prompted(self, wanted: str) -> Method:
         count = 0 if wanted == "zero-shot" else int(wanted.split("-")[0])
         if count > len(self.solved):
-            raise ParameterInvalid(f"with: {wanted} needs {count} solved examples, {len(self.solved)} are there.")
+            raise ParameterInvalid(
+                f"with: {wanted} needs {count} solved examples, {len(self.solved)} are there. "
+                "Name a file of training rows with --examples."
+            )
         responder = Responder.prompted(
             self.backbone, instruction=self.instruction, shots=self.solved[:count], labels=self.labels
         )

@@ -11,6 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,10 +36,11 @@ from softprompt.engine.packing import Row
 from softprompt.engine.plans import EXAMPLE_TOKENS
 from softprompt.engine.precision import decided, products
 from softprompt.engine.readout_states import KeptStates
+from softprompt.engine.safe_files import reason
 from softprompt.engine.score import calibration, label_scores
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
-from softprompt.errors import DatasetInvalid, ModelUnsupported, ParameterInvalid
+from softprompt.errors import ArtifactError, DatasetInvalid, ModelUnsupported, ParameterInvalid
 from softprompt.params import Init, TuneConfig
 from softprompt.workbench import kept_readout
 from softprompt.workbench.tune_check import check_config
@@ -86,7 +88,7 @@ def tune(
         should_stop: asked after every update.
 
     Raises:
-        DataError, ModelError, ParameterInvalid, TuningError: with what to do.
+        ArtifactError, DataError, ModelError, ParameterInvalid, TuningError: with what to do.
     """
     job = _Job(config or TuneConfig(), listener)
     check_config(job.config)
@@ -97,6 +99,8 @@ def tune(
     if resume and folder and not _side(folder).exists() and (over := finished(folder, job.config, job.rows, backbone)):
         job.note(f"the same run made {folder} already: nothing is left to do")
         return replace(over, notes=(*over.notes, job.notes[-1]))
+    if folder:
+        _check_place(_side(folder))
     outcome, encoder = job.text_path(backbone, folder, resume, should_stop)
     fitted = job.readout_once(backbone, outcome, folder, resume, should_stop)
     history = outcome.history if outcome else ()
@@ -395,3 +399,15 @@ def _counted(readout: LabelReadout) -> str:
 def _side(folder: Path) -> Path:
     """Where the run keeps its checkpoint until the tuned prompt is whole."""
     return folder.with_name(folder.name + ".run")
+
+
+def _check_place(side: Path) -> None:
+    """Refuse before the work what could not be written during it."""
+    try:
+        side.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactError(
+            f"{side}, where checkpoints go, cannot be made: {reason(error)}. Name another folder."
+        ) from error
+    with suppress(OSError):  # what an earlier attempt left there stays
+        side.rmdir()

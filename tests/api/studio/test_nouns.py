@@ -85,6 +85,10 @@ def test_experiments_and_runs(admin: httpx.Client, dataset: str) -> None:
     assert (run["config"], run["validation"], run["dataset_id"]) == (config, {"share": 0.2}, dataset)
     second = ok(admin.post(f"/api/runs/{run['id']}/again", json={"config": {"epochs": 5}}), 201)
     assert (second["number"], second["config"]) == (2, {**config, "epochs": 5})
+    third = ok(admin.post("/api/runs", json={**body, "experiment": experiment["id"]}), 201)
+    assert third["name"] == f"{experiment['name']} (3)"
+    ok(admin.post(f"/api/runs/{third['id']}/cancel"))
+    ok(admin.delete(f"/api/runs/{third['id']}"), 204)
     query = {"experiment": experiment["id"], "sort": "created_at"}
     assert [item["number"] for item in ok(admin.get("/api/runs", params=query))["items"]] == [1, 2]
     assert ok(admin.get("/api/runs", params={**query, "tag": ["x", "y"]}))["total"] == 2

@@ -25,6 +25,19 @@ def test_a_body_that_is_no_json_is_refused_with_the_place(admin: httpx.Client, b
     assert words in message(answer, 400)
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "name: is missing."),
+        ({"name": "a", "nmae": "b"}, "nmae: is not known here; check the spelling, or leave it out (given: 'b')."),
+        ([], "body: must be an object, in braces."),
+        ({"name": 5}, "name: Input should be a valid string (given: '5')."),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named_with_what_to_do(admin: httpx.Client, body: object, words: str) -> None:
+    assert message(admin.post("/api/projects", json=body), 400) == words
+
+
 def test_head_answers_as_get_without_a_body(admin: httpx.Client, studio: LiveStudio) -> None:
     for path in ("/api/projects", f"/api/projects/{studio.project.id}", "/api/models/tiny/llama", "/api/openapi.json"):
         got, head = admin.get(path), admin.head(path)

@@ -83,7 +83,7 @@ class NewRun(Body):
         }
     )
     project: Project = None
-    experiment: Annotated[Name, Field(description="Made if it is not there; the run is its next one.")]
+    experiment: Annotated[Name, Field(description="Name or id; made if it is not there. The run is its next one.")]
     model: Annotated[Reference, Field(description="Id of a foundation model.")]
     dataset: Annotated[Reference, Field(description="Id, or the newest version of a name.")]
     config: TuneSettings = Field(default_factory=TuneSettings)
