@@ -34,7 +34,6 @@ KINDS = {
     "web": "web",
     "serve": "serving host",
     "worker": "worker",
-    "softprompt.worker.child": "child of a worker",
 }
 """Words of a command line → what the process is."""
 
@@ -169,12 +168,25 @@ def kill_one(running: Studio, chance: random.Random) -> str:
 
 
 def kind_of(pid: int) -> str | None:
-    """What a process is by its command line; None: it ends."""
+    """What a process is by its command line; None: it ends, or only helps."""
+    words = command_line(pid)
+    if not any("multiprocessing.forkserver" in word for word in words):
+        return next((KINDS[word] for word in words if word in KINDS), None)
+    return "child of a worker" if command_line(parent_of(pid)) == words else "process with a worker's libraries"
+
+
+def command_line(pid: int) -> list[str]:
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except OSError:
-        return None
-    return next((KINDS[word] for word in words if word in KINDS), None)
+        return []
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def finished_again(running: Studio, run_id: str) -> dict[str, Any]:

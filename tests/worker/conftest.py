@@ -47,6 +47,11 @@ def runner() -> Iterator[LocalRunner]:
     made.close()
 
 
+def child_of(runner: LocalRunner) -> int:
+    """The process that works, once it is there."""
+    return int(until(lambda: runner._child is not None and runner._child.pid))
+
+
 @dataclass
 class Shop:
     """A studio with workers."""

@@ -6,7 +6,10 @@ import errno
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from softprompt.errors import ArtifactError, CheckpointInvalid, DatasetInvalid, 
 from softprompt.worker.child import Stopped, attempt
 from softprompt.worker.local import LocalRunner
 from softprompt.worker.runner import TuneTask
-from worker.conftest import until
+from worker.conftest import child_of, until
 
 
 class Desk:
@@ -77,6 +80,16 @@ def fresh() -> Iterator[LocalRunner]:
     made.close()
 
 
+LEFT_ALONE = """
+import multiprocessing.forkserver, os, signal
+from softprompt.worker.local import LocalRunner
+runner = LocalRunner()
+runner.warm()
+runner._child.ready.wait()
+print(runner._child.pid, multiprocessing.forkserver._forkserver._forkserver_pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 TASK = TuneTask(model_id="m", model="/nowhere", device="cpu", name="n", train="/none", out="/none", config={})
 
 
@@ -85,8 +98,7 @@ TASK = TuneTask(model_id="m", model="/nowhere", device="cpu", name="n", train="/
     [(signal.SIGKILL, "killed .signal 9.*out of memory"), (signal.SIGSEGV, "ended by signal 11 .Segmentation fault")],
 )
 def test_a_child_that_is_gone_is_told_and_replaced(fresh: LocalRunner, number: int, words: str) -> None:
-    assert fresh._child is not None
-    os.kill(fresh._child.process.pid, number)
+    os.kill(child_of(fresh), number)
     (told,) = until(lambda: fresh.messages(0.1))
     assert told["kind"] == "died"
     assert re.search(words, told["message"])
@@ -94,9 +106,77 @@ def test_a_child_that_is_gone_is_told_and_replaced(fresh: LocalRunner, number: i
     assert until(lambda: [m for m in fresh.messages(0.1) if m["kind"] == "failed"])[0]["code"] == "model_unavailable"
 
 
-def test_a_child_does_not_outlive_its_worker(fresh: LocalRunner) -> None:
-    """Its input ends when the worker is gone, whatever way."""
-    assert fresh._child is not None
-    assert fresh._child.process.stdin is not None
-    fresh._child.process.stdin.close()
-    assert fresh._child.process.wait(60) == 0
+ORPHAN = """
+import os, signal, sys, time
+from softprompt.worker.local import LocalRunner
+from softprompt.worker.runner import TuneTask
+runner = LocalRunner()
+
+def until_it_says(kind):
+    while True:
+        for message in runner.messages(60):
+            if message["kind"] == kind:
+                return message
+
+def work():
+    nothing = dict(train="/none", out="/none", config={})
+    runner.start(TuneTask(model_id="m", model="/nowhere", device="cpu", name="n", **nothing))
+    until_it_says("failed")
+    return runner._child.pid
+
+def parent_of(pid):
+    return int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+
+first = work()
+loaded = parent_of(first)
+os.kill(loaded, signal.SIGKILL)
+while parent_of(first) == loaded:
+    time.sleep(0.01)
+assert work() == first, "it goes on alone"
+runner.kill()
+died = until_it_says("died")
+assert "not known" in died["message"], died
+assert died["killed"]
+assert parent_of(work()) not in (loaded, os.getpid())
+runner.close()
+"""
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+
+
+forked = pytest.mark.skipif(sys.platform != "linux", reason="children are forked on Linux only")
+
+
+@forked
+def test_children_are_forked_from_one_process_that_has_the_libraries(fresh: LocalRunner) -> None:
+    first = child_of(fresh)
+    fresh.kill()
+    fresh.warm()
+    second = child_of(fresh)
+    assert first != second
+    assert parent_of(second) != os.getpid()
+
+
+@forked
+def test_the_process_with_the_libraries_may_die() -> None:
+    subprocess.run([sys.executable, "-c", ORPHAN], check=True)
+
+
+def test_a_child_that_is_killed_before_it_begins_is_told_at_once(fresh: LocalRunner) -> None:
+    until(lambda: fresh._child is not None and fresh._child.pid)
+    fresh.kill()
+    fresh.warm()
+    fresh.kill()
+    told = fresh.messages(60)
+    assert [(m["kind"], m["killed"]) for m in told][:1] == [("died", True)]
+
+
+def test_a_child_does_not_outlive_its_worker() -> None:
+    """Its line ends when the worker is gone, whatever way."""
+    worker = subprocess.run([sys.executable, "-c", LEFT_ALONE], stdout=subprocess.PIPE, check=False)
+    assert worker.returncode == -signal.SIGKILL
+    pids = [int(word) for word in worker.stdout.split()]
+    assert len(pids) == 2
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))

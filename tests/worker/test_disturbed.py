@@ -27,7 +27,7 @@ from softprompt.worker.local import LocalRunner
 from softprompt.worker.prepare import Prepared, Preparer
 from softprompt.worker.runner import Task
 from studio_fixtures import complaints
-from worker.conftest import ENDLESS, LONG, Shop, until
+from worker.conftest import ENDLESS, LONG, Shop, child_of, until
 
 WORKER = """
 import sys
@@ -38,7 +38,7 @@ from softprompt.worker.process import WorkerSettings, work
 home, url, files, lease = sys.argv[1:]
 studio = StudioSettings(data_dir=Path(home), database_url=url, storage_url=files)
 timing = Timing(lease=float(lease), backoff=0.0)
-work(WorkerSettings(studio=studio, poll=0.02, timing=timing, spare=False))
+work(WorkerSettings(studio=studio, poll=0.02, timing=timing))
 """
 
 
@@ -57,11 +57,6 @@ def spawned() -> Iterator[Any]:
     for process in made:
         process.kill()
         process.wait()
-
-
-def child_of(runner: LocalRunner) -> int:
-    assert runner._child is not None
-    return runner._child.process.pid
 
 
 def job_of(shop: Shop, run_id: str) -> Job:
@@ -173,6 +168,7 @@ def test_a_killed_worker_is_followed_by_another_on_another_machine(
     )
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_sigterm_puts_the_run_back(shop: Shop, spawned: Any) -> None:
     run_id = shop.lab.run(shop.lab.dataset(complaints(180)), ENDLESS)
     worker = spawned(shop)

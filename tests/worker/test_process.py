@@ -281,6 +281,7 @@ def test_workers_are_seen(shop: Shop) -> None:
         assert not workers.present(Rows(session))
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_the_worker_itself_never_loads_torch(shop: Shop) -> None:
     run_id = shop.lab.run(shop.lab.dataset(complaints()))
     code = (
@@ -289,7 +290,7 @@ def test_the_worker_itself_never_loads_torch(shop: Shop) -> None:
         "from softprompt.worker.process import WorkerSettings, work\n"
         "home, url, files = sys.argv[1:]\n"
         "studio = StudioSettings(data_dir=Path(home), database_url=url, storage_url=files)\n"
-        "work(WorkerSettings(studio=studio, once=True, spare=False))\n"
+        "work(WorkerSettings(studio=studio, once=True))\n"
         "print([n for n in ('torch', 'transformers', 'sklearn', 'ray') if n in sys.modules])\n"
     )
     studio = shop.settings.studio

@@ -1,14 +1,14 @@
-"""The child of a worker: reads tasks from standard input, works, tells on standard output, one JSON object a line.
+"""The child of a worker: hears tasks over a connection, works, tells what it does, one JSON object a message.
 
-Ends when its input ends: then the worker is dead. What a task means stands in `child_work`. While a task has nothing to
-say, a second thread says whether it comes further; so the worker can tell long work from work that hangs. What it logs
-goes to the worker, who writes it down under the id of the run.
+Ends when the connection does: then the worker is dead. What a task means stands in `child_work`. While a task has
+nothing to say, a second thread says whether it comes further; so the worker can tell long work from work that hangs.
+What it logs goes to the worker, who writes it down under the id of the run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
-import gc
 import json
 import logging
 import math
@@ -19,14 +19,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from types import CodeType, FrameType
-from typing import Any, BinaryIO
+from typing import Any
 
 from softprompt import logs
 from softprompt.config import log_level_from_environment
 from softprompt.errors import OutOfMemory, SoftpromptError
-from softprompt.worker.runner import ALIVE, LOGGED, READY, SPARE, Message, Stop
+from softprompt.worker.runner import ALIVE, LOGGED, READY, Message, Stop
 
 log = logging.getLogger("softprompt.worker.child")
 
@@ -35,8 +35,6 @@ class Stopped(Exception):
     """The task was asked to end without a result."""
 
 
-NICE = 10
-"""Priority at which a spare process loads its libraries: a tenth of what others get who want the same core."""
 BEAT = 0.5
 """Seconds between two looks at where the task stands."""
 
@@ -44,8 +42,8 @@ BEAT = 0.5
 class Control:
     """What the worker wants: tasks, and an end of the one at hand."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(self, line: Connection) -> None:
+        self._line = line
         self.tasks: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.wish: Stop | None = None
         threading.Thread(target=self._read, daemon=True).start()
@@ -62,13 +60,14 @@ class Control:
             raise Stopped
 
     def _read(self) -> None:
-        for line in self._stream:
-            message = json.loads(line)
-            if message["kind"] == "stop":
-                self.wish = message["how"]
-            else:
-                self.wish = None
-                self.tasks.put(message)
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                message = json.loads(self._line.recv_bytes())
+                if message["kind"] == "stop":
+                    self.wish = message["how"]
+                else:
+                    self.wish = None
+                    self.tasks.put(message)
         os._exit(0)  # nobody listens any more; a checkpoint is on disk
 
 
@@ -102,60 +101,37 @@ def _place(frame: FrameType | None) -> list[tuple[CodeType, int]]:
     return found
 
 
-def main() -> None:
-    """Work until the input ends."""
+def serve(line: Connection) -> None:
+    """Work until the other end of the line is closed."""
+    os.setsid()  # Ctrl-C reaches the worker alone, which then asks this process to stop
+    for number in (signal.SIGINT, signal.SIGTERM):  # whoever sends them to all processes leaves it to the worker, too
+        signal.signal(number, signal.SIG_IGN)
     faulthandler.register(signal.SIGUSR1)  # the worker asks where a task hangs, before it ends it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides, and this process is in its group
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints must not look like a message
-    control = Control(sys.stdin.buffer)
+    os.dup2(2, 1)  # whatever a library prints belongs into the log
+    control = Control(line)
     writing = threading.Lock()
 
     def tell(message: Message) -> None:
         try:
-            line = json.dumps(message, allow_nan=False)
+            words = json.dumps(message, allow_nan=False)
         except ValueError:
-            line = json.dumps(_finite(message))
+            words = json.dumps(_finite(message))
         with writing:
-            out.write(line + "\n")
-            out.flush()
+            line.send_bytes(words.encode())
 
     def relay(line: str) -> None:
         tell({"kind": LOGGED, "line": line})
 
     logs.setup(stderr=False, relay=relay, level=log_level_from_environment())
     Pulse(tell)
-    desk = _desk(control, tell, spare=SPARE in sys.argv)
+    from softprompt.worker.child_work import Desk
+
+    desk = Desk(control, tell)
     tell({"kind": READY})
     while True:
         message = control.next()
         with logs.bound(**message["about"]):
             tell(attempt(desk, message))
-
-
-def _desk(control: Control, tell: Callable[[Message], None], *, spare: bool) -> Any:
-    """The desk with all its libraries; those of a spare process load in a thread that lets others go first."""
-    if not spare:
-        return _loaded()(control, tell)
-    with ThreadPoolExecutor(1, initializer=_step_back) as loader:
-        return loader.submit(_loaded).result()(control, tell)
-
-
-def _loaded() -> Any:
-    """The class of the desk. Its libraries stay: looking for garbage among them would take a sixth of the start."""
-    gc.disable()
-    from softprompt.worker.child_work import Desk
-
-    gc.freeze()
-    gc.enable()
-    return Desk
-
-
-def _step_back() -> None:
-    """Let others go first, in this thread alone: a process that did could never catch up with them again."""
-    if sys.platform == "linux":  # elsewhere threads have no priority of their own, and their number may be a process's
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _finite(value: Any) -> Any:
@@ -208,7 +184,3 @@ def _full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-if __name__ == "__main__":
-    main()

@@ -1,52 +1,63 @@
-"""A runner on this machine: one child process that stays warm between tasks, lines of JSON over its pipes.
+"""A runner on this machine: one child process that stays warm between tasks, JSON over a pair of sockets.
 
-The child has torch; this side never loads it. A child that is gone is replaced before the next task, at once if there
-is a spare one that has its libraries loaded already.
+The child has torch; this side never loads it. On Linux children are forked from a process that has loaded the libraries
+and does nothing else (`multiprocessing.forkserver`): one that is gone is replaced at once. If that process dies, its
+children go on, and the next one begins another. Elsewhere each child loads the libraries itself.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
+import multiprocessing
+import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 import time
 from dataclasses import asdict
-from typing import IO
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 
 from softprompt import logs
-from softprompt.worker.runner import ALIVE, KINDS, LOGGED, READY, SPARE, Message, Stop, Task
+from softprompt.worker.child import serve
+from softprompt.worker.runner import ALIVE, KINDS, LOGGED, READY, Message, Stop, Task
 
 TRACE = 0.5
 """Seconds that a child has to write where it stands."""
 END = 5.0
 """Seconds after which a killed child that does not go is left to the system: it waits inside of it."""
 
+LOST = 255
+"""What `multiprocessing` gives as the code of a process of which nobody can tell how it ended."""
+
+
+def _processes() -> ForkServerContext | SpawnContext:
+    """How children begin. The system libraries of macOS do not bear a fork."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(["softprompt.worker.libraries"])
+    return forking
+
+
+PROCESSES = _processes()
+
 
 class LocalRunner:
-    """Runs tasks in a child process.
+    """Runs tasks in a child process."""
 
-    Args:
-        spare: keep a second child in reserve, so that the task after one that had to be killed need not wait until the
-            libraries are loaded. It takes memory, and no processor.
-    """
-
-    def __init__(self, *, spare: bool = False) -> None:
+    def __init__(self) -> None:
         self._child: _Child | None = None
-        self._spare: _Child | None = None
-        self._wants_spare = spare
+        atexit.register(self.close)  # before Python waits for processes of its own, as this one is
 
     def warm(self) -> None:
-        """While nothing is asked: see to it that there is a child, and then a spare one beside it."""
-        child = self._renewed()
-        if self._wants_spare and self._spare is None and child.ready.is_set():
-            self._spare = _Child(spare=True)
+        self._renewed()
 
     def start(self, task: Task) -> None:
-        child = self._renewed()  # another spare would take a core from this task while it loads
+        child = self._renewed()
         child.heard = time.monotonic()
         child.send({"kind": KINDS[type(task)], "task": asdict(task), "about": logs.bound_fields()})
 
@@ -61,74 +72,57 @@ class LocalRunner:
         return 0.0 if self._child is None else time.monotonic() - self._child.heard
 
     def kill(self, *, trace: bool = False) -> None:
-        if self._child is None:
-            return
-        if trace and self._child.ready.is_set():  # before, it would end of the signal
-            self._child.process.send_signal(signal.SIGUSR1)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.process.wait(TRACE)
-        self._child.killed = True
-        self._child.process.kill()
+        if self._child is not None:
+            self._child.kill(trace=trace)
 
     def close(self) -> None:
-        for child in (self._child, self._spare):
-            self._drop(child)
-        self._child = self._spare = None
+        atexit.unregister(self.close)
+        if self._child is not None:
+            self._child.close()
+        self._child = None
 
     def _renewed(self) -> _Child:
         """The child, in place of one that is gone."""
-        if self._spare is not None and not self._spare.alive:
-            self._drop(self._spare)
-            self._spare = None
         if self._child is None or not self._child.alive:
-            self._drop(self._child)
-            if self._spare is not None and self._spare.ready.is_set():
-                self._child, self._spare = self._spare, None
-            else:  # a spare one that still loads does so at its leisure
-                self._child = _Child()
+            if self._child is not None:
+                self._child.close()
+            self._child = _Child()
         return self._child
-
-    @staticmethod
-    def _drop(child: _Child | None) -> None:
-        if child is not None:
-            child.close()
 
 
 class _Child:
     """One process and what it says.
 
-    Args:
-        spare: it is not needed now, and leaves the processor to others while it loads.
+    A thread begins it, since the first one waits for the libraries, and hears it out.
 
     Attributes:
-        ready: set when it has loaded its libraries.
+        ready: set when it has its libraries and listens.
         heard: the moment at which it told something, or came further.
     """
 
-    def __init__(self, *, spare: bool = False) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "softprompt.worker.child", *([SPARE] if spare else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C reaches the worker alone, which then asks the child to stop
-        )
-        self.ready, self.killed = threading.Event(), False
+    def __init__(self) -> None:
+        self._line, theirs = PROCESSES.Pipe()
+        self._process = PROCESSES.Process(target=serve, args=(theirs,), daemon=True)
+        self.ready = threading.Event()
         self.heard = time.monotonic()
+        self._killed, self._gone = False, threading.Event()
         self._told: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        assert self.process.stdout is not None
-        self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
-        self._reader.start()
+        self._thread = threading.Thread(target=self._live, args=(theirs,), daemon=True)
+        self._thread.start()
 
     @property
     def alive(self) -> bool:
-        return not self.killed and self.process.poll() is None
+        return not self._killed and not self._gone.is_set()
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process, once it has begun."""
+        return self._process.pid
 
     def send(self, message: Message) -> None:
-        """A child that is gone does not mind; `died` tells."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(OSError, ValueError):
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
+        """What comes too early waits in the socket. A child that is gone does not mind; `died` tells."""
+        with contextlib.suppress(OSError):
+            self._line.send_bytes(json.dumps(message).encode())
 
     def messages(self, seconds: float) -> list[Message]:
         found = []
@@ -138,24 +132,44 @@ class _Child:
                 found.append(self._told.get_nowait())
         return found
 
-    def close(self) -> None:
-        self.process.kill()
-        try:
-            self.process.wait(END)
-        except subprocess.TimeoutExpired:
-            return
-        self._reader.join()
-        for stream in (self.process.stdin, self.process.stdout):
-            assert stream is not None
-            with contextlib.suppress(OSError):
-                stream.close()
+    def kill(self, *, trace: bool = False) -> None:
+        if trace and self.ready.is_set():  # before, it would end of the signal
+            self._signal(signal.SIGUSR1)
+            self._gone.wait(TRACE)
+        self._killed = True
+        if self.pid is None:
+            self._died(-signal.SIGKILL)  # as soon as it begins: nobody needs to wait for that
+        self._signal(signal.SIGKILL)
 
-    def _read(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            with contextlib.suppress(ValueError):  # the last line of a killed child may be half a line
-                self._take(json.loads(line))
-        code = self.process.wait()
-        self._told.put({"kind": "died", "message": _cause(code), "killed": code < 0})
+    def close(self) -> None:
+        self.kill()
+        if self.pid is not None:
+            self._thread.join(END)
+        self._line.close()
+
+    def _live(self, theirs: Connection) -> None:
+        with theirs:
+            try:
+                self._process.start()
+            except (OSError, EOFError) as error:
+                self._gone.set()
+                self._died(-signal.SIGKILL, f"The process of the run could not begin: {error}")
+                return
+        if self._killed:
+            self._signal(signal.SIGKILL)
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                self._take(json.loads(self._line.recv_bytes()))
+        self._gone.set()
+        self._process.join(END)
+        code = self._process.exitcode
+        self._died(-signal.SIGKILL if code is None else code)
+
+    def _signal(self, number: int) -> None:
+        """While its end of the line is open, the number of the process is its own."""
+        if self.pid is not None and not self._gone.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def _take(self, message: Message) -> None:
         self.heard = time.monotonic()
@@ -166,8 +180,13 @@ class _Child:
         elif message["kind"] != ALIVE:
             self._told.put(message)
 
+    def _died(self, code: int, words: str = "") -> None:
+        self._told.put({"kind": "died", "message": words or _cause(code), "killed": code < 0 or code == LOST})
+
 
 def _cause(code: int) -> str:
+    if code == LOST:
+        return "The process of the run is gone; how it ended is not known, since the one that began it is gone too."
     if code == -signal.SIGKILL:
         return "The process of the run was killed (signal 9). If nobody did it, the machine was out of memory."
     if code < 0:

@@ -52,7 +52,6 @@ class WorkerSettings:
         timing: lease and waiting times of the queue.
         kinds: of jobs that it takes.
         once: end after one job.
-        spare: keep a second process with torch in reserve.
     """
 
     studio: StudioSettings
@@ -62,7 +61,6 @@ class WorkerSettings:
     timing: Timing = field(default_factory=Timing)
     kinds: tuple[str, ...] = tuple(SUBJECTS)
     once: bool = False
-    spare: bool = True
 
     @property
     def scratch(self) -> Path:
@@ -77,7 +75,7 @@ def work(settings: WorkerSettings, runner: Runner | None = None, stopping: threa
     """
     stopping = stopping or threading.Event()
     own = runner is None
-    runner = runner or LocalRunner(spare=settings.spare and not settings.once)
+    runner = runner or LocalRunner()
     with _told_to_stop(stopping):
         worker = _Worker(settings, runner, stopping)
         try:

@@ -22,8 +22,6 @@ failed: {"code", "message", "retry"}; died: {"message"}: no word any more, for w
 ALIVE, READY, LOGGED = "alive", "ready", "logged"
 """Kinds that are between a child and its runner alone: it comes further; it has loaded its libraries; a line of its
 log, under "line"."""
-SPARE = "--spare"
-"""Argument of a child that is not needed yet."""
 LAST = frozenset({"done", "stopped", "failed", "died"})
 """Kinds behind which nothing follows."""
 
