@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -23,10 +24,12 @@ from softprompt.storage.database import Database
 from softprompt.storage.rows import Rows
 from softprompt.storage.tables import Evaluation, TuningRun
 from softprompt.storage.work import Job
+from softprompt.worker import local
 from softprompt.worker.local import LocalRunner
 from softprompt.worker.prepare import Prepared, Preparer
 from softprompt.worker.runner import Task
 from studio_fixtures import complaints
+from worker import stuck
 from worker.conftest import ENDLESS, LONG, Shop, child_of, until
 
 WORKER = """
@@ -81,15 +84,21 @@ def test_a_killed_child_is_replaced_and_the_run_goes_on(shop: Shop, undisturbed:
 
 
 class Dying(LocalRunner):
-    """A runner whose first child is killed as soon as it has a task, while it still loads its libraries."""
+    """A runner whose first child has a task, and is killed before it has heard of it."""
 
     killed = False
 
+    def warm(self) -> None:
+        pass
+
     def start(self, task: Task) -> None:
-        super().start(task)
-        if not self.killed:
-            self.killed = True
-            os.kill(child_of(self), signal.SIGKILL)
+        if self.killed:
+            super().start(task)
+            return
+        with patch.object(local, "serve", stuck.listens_never):
+            super().start(task)
+        self.killed = True
+        os.kill(child_of(self), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

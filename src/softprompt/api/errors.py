@@ -56,7 +56,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return answer(request, 400, "invalid_request", sentence(error))
+        places = [_place(item) for item in error.errors() if item["type"] != "json_invalid"]
+        field = next(filter(None, places), None)
+        return answer(request, 400, "invalid_request", sentence(error), field=field)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
@@ -79,8 +81,20 @@ def install(app: FastAPI) -> None:
         return answer(request, 500, "internal", message)
 
 
-def answer(request: Request, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
-    """An error in the shape of the wire that the request came by; for people with browsers, a page."""
+def answer(
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    headers: dict[str, str] | None = None,
+    *,
+    field: str | None = None,
+) -> Response:
+    """An error in the shape of the wire that the request came by; for people with browsers, a page.
+
+    Args:
+        field: the first one that does not fit, for wires that name it beside the message.
+    """
     request_id = getattr(request.state, "request_id", "")
     message = message.encode("utf-8", "replace").decode()  # what was sent may hold half a character
     if _for_eyes(request):
@@ -88,7 +102,7 @@ def answer(request: Request, status: int, code: str, message: str, headers: dict
             after = quote(_address(request.url)) if request.method == "GET" else "/"
             return RedirectResponse(f"/sign-in?after={after}", 303)
         return _page(request, Problem(status, code, message, request_id, _back(request)), headers or {})
-    body = document(wire_of(request.url.path), status, code, message, request_id)
+    body = document(wire_of(request.url.path), status, code, message, request_id, field)
     return JSONResponse(body, status, headers={logs.REQUEST_ID: request_id, **(headers or {})})
 
 
@@ -132,10 +146,12 @@ def _address(url: URL) -> str:
     return f"{url.path}?{url.query}" if url.query else url.path
 
 
-def document(wire: str, status: int, code: str, message: str, request_id: str) -> dict[str, Any]:
+def document(
+    wire: str, status: int, code: str, message: str, request_id: str, field: str | None = None
+) -> dict[str, Any]:
     if wire == "openai":
         kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-        return {"error": {"message": message, "type": kind, "param": None, "code": code, "request_id": request_id}}
+        return {"error": {"message": message, "type": kind, "param": field, "code": code, "request_id": request_id}}
     if wire == "watsonx":
         errors = [{"code": code, "message": message, "more_info": MORE_INFO}]
         return {"trace": request_id, "status_code": status, "errors": errors}

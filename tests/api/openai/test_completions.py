@@ -152,6 +152,7 @@ def test_all_that_cannot_be_done_is_named_at_once(client: OpenAI) -> None:
         client.completions.create(model="plain", prompt="one", n=2, echo=True, temperature=9, extra_body={"min_p": 1})
     assert all(name in str(caught.value) for name in ("n: ", "echo: ", "temperature: ", "min_p: "))
     assert caught.value.body["type"] == "invalid_request_error"
+    assert caught.value.param in ("n", "echo", "temperature", "min_p")
     assert caught.value.request_id
 
 
@@ -181,12 +182,23 @@ def test_one_of_several_that_fails_ends_the_others(studio: LiveStudio, client: O
     assert studio.backend.running == 0
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"model": "plain"}', b'{"model": 7, "prompt": {}}', b"\xff"])
-def test_bodies_that_are_none(studio: LiveStudio, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"", None),
+        (b"{", None),
+        (b"[]", None),
+        (b'{"model": "plain"}', "prompt"),
+        (b'{"model": 7, "prompt": "one"}', "model"),
+        (b"\xff", None),
+    ],
+)
+def test_bodies_that_are_none(studio: LiveStudio, body: bytes, param: str | None) -> None:
     headers = {"authorization": f"Bearer {studio.key}", "content-type": "application/json"}
     answer = httpx.post(f"{studio.url}/v1/completions", content=body, headers=headers)
     assert answer.status_code == 400
-    assert answer.json()["error"]["type"] == "invalid_request_error"
+    error = answer.json()["error"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", param)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\x00b", "\U0010ffff", "😀" * 100])
