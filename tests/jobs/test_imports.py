@@ -12,7 +12,7 @@ import softprompt.jobs
 import softprompt.storage
 import softprompt.worker
 
-CHILDS = ("child_work", "token_counts", "migrations")
+CHILDS = ("child_work", "libraries", "token_counts", "migrations")
 """Modules that only the child, or Alembic, imports."""
 HEAVY = ("torch", "transformers", "sklearn", "ray", "fastapi")
 
