@@ -112,7 +112,7 @@ def first_updates(running: Studio, client: httpx.Client, model: str, dataset: st
     long = tuned(client, model, dataset, "killed", **{**short, "epochs": 50})
     wait(lambda: _events(client, long, "StepDone"), "the run does not start")
     tuning = [child for worker in running.status()["workers"] for child in descendants(worker["pid"])]
-    os.kill(min(tuning), signal.SIGSTOP)  # the one at work, so that it cannot end by itself
+    os.kill(max(tuning), signal.SIGSTOP)  # the youngest is at work; so it cannot end by itself
     told(client.post(f"/api/runs/{long}/cancel"))
     run_id = tuned(client, model, dataset, "behind", **short)
     finished(client, run_id)

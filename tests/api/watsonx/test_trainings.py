@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import threading
@@ -129,14 +130,19 @@ def test_a_run_that_works_shows_its_losses_as_they_come(
 
 
 def test_a_watcher_needs_a_key_and_a_run(idle: Behind) -> None:
+    from websockets.asyncio.client import connect  # the blocking one may wait for ever for an end that TLS told already
     from websockets.exceptions import InvalidStatus
-    from websockets.sync.client import connect
 
     address = idle.url.replace("https", "wss") + "/ml/v4/trainings/00000000-0000-0000-0000-000000000000"
     trusted = ssl.create_default_context(cafile=str(idle.certificate))
-    for headers in ({}, {"Authorization": f"Bearer {idle.key}"}, {"Authorization": "Bearer sp-wrong"}):
-        with pytest.raises(InvalidStatus, match="403"), connect(address, ssl=trusted, additional_headers=headers):
+
+    async def watch(headers: dict[str, str]) -> None:
+        async with connect(address, ssl=trusted, additional_headers=headers):
             pass
+
+    for headers in ({}, {"Authorization": f"Bearer {idle.key}"}, {"Authorization": "Bearer sp-wrong"}):
+        with pytest.raises(InvalidStatus, match="403"):
+            asyncio.run(watch(headers))
 
 
 def test_a_failed_run_says_why(idle: Behind, idle_client: Any, mode: str) -> None:
