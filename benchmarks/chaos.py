@@ -24,18 +24,12 @@ from typing import Any
 import httpx
 
 from common import begin, parser, record, table
-from studio import Studio, add_tiny_model, descendants, finished, studio, told, tuned, upload
+from studio import Studio, add_tiny_model, descendants, finished, kind_of, studio, told, tuned, upload
 
 QUESTIONS = [f"Question number {i}: where is my parcel?" for i in range(12)]
 TRIES = 12
 PAUSE = 0.5
 """Seconds before a request is tried again; a serving host that died needs some to come back."""
-KINDS = {
-    "web": "web",
-    "serve": "serving host",
-    "worker": "worker",
-}
-"""Words of a command line → what the process is."""
 
 
 @dataclass
@@ -165,28 +159,6 @@ def kill_one(running: Studio, chance: random.Random) -> str:
     except ProcessLookupError:
         return "gone already"
     return found[pid]
-
-
-def kind_of(pid: int) -> str | None:
-    """What a process is by its command line; None: it ends, or only helps."""
-    words = command_line(pid)
-    if not any("multiprocessing.forkserver" in word for word in words):
-        return next((KINDS[word] for word in words if word in KINDS), None)
-    return "child of a worker" if command_line(parent_of(pid)) == words else "process with a worker's libraries"
-
-
-def command_line(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-    except OSError:
-        return []
-
-
-def parent_of(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
 
 
 def finished_again(running: Studio, run_id: str) -> dict[str, Any]:

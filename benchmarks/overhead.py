@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 
 from common import SHORT_ROWS, begin, parser, read_rows, record, table
-from studio import Studio, descendants, finished, studio, told, tuned, upload, wait
+from studio import CHILD, Studio, descendants, finished, kind_of, studio, told, tuned, upload, wait
 
 
 def main() -> None:
@@ -112,7 +112,7 @@ def first_updates(running: Studio, client: httpx.Client, model: str, dataset: st
     long = tuned(client, model, dataset, "killed", **{**short, "epochs": 50})
     wait(lambda: _events(client, long, "StepDone"), "the run does not start")
     tuning = [child for worker in running.status()["workers"] for child in descendants(worker["pid"])]
-    os.kill(max(tuning), signal.SIGSTOP)  # the youngest is at work; so it cannot end by itself
+    os.kill(next(pid for pid in tuning if kind_of(pid) == CHILD), signal.SIGSTOP)  # it cannot end by itself
     told(client.post(f"/api/runs/{long}/cancel"))
     run_id = tuned(client, model, dataset, "behind", **short)
     finished(client, run_id)

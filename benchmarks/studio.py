@@ -23,6 +23,14 @@ PATIENCE = 120.0
 """Seconds after which waiting becomes an error."""
 OVER = ("completed", "failed", "canceled")
 
+CHILD = "child of a worker"
+KINDS = {
+    "web": "web",
+    "serve": "serving host",
+    "worker": "worker",
+}
+"""Words of a command line → what the process is."""
+
 
 @dataclass
 class Studio:
@@ -93,6 +101,28 @@ def descendants(pid: int) -> list[int]:
             for child in map(int, thread.read_text(encoding="ascii").split()):
                 found += [child, *descendants(child)]
     return found
+
+
+def kind_of(pid: int) -> str | None:
+    """What a process is by its command line; None: it ends, or only helps."""
+    words = command_line(pid)
+    if not any("multiprocessing.forkserver" in word for word in words):
+        return next((KINDS[word] for word in words if word in KINDS), None)
+    return CHILD if command_line(parent_of(pid)) == words else "process with a worker's libraries"
+
+
+def command_line(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return []
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def add_tiny_model(client: httpx.Client, folder: Path) -> str:

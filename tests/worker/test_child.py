@@ -106,7 +106,7 @@ def test_a_child_that_is_gone_is_told_and_replaced(fresh: LocalRunner, number: i
     assert until(lambda: [m for m in fresh.messages(0.1) if m["kind"] == "failed"])[0]["code"] == "model_unavailable"
 
 
-ORPHAN = """
+FORKED = """
 import os, signal, sys, time
 from softprompt.worker.local import LocalRunner
 from softprompt.worker.runner import TuneTask
@@ -129,10 +129,15 @@ def parent_of(pid):
 
 first = work()
 loaded = parent_of(first)
+assert loaded != os.getpid()
+runner.kill()
+second = work()
+assert second != first
+assert parent_of(second) == loaded
 os.kill(loaded, signal.SIGKILL)
-while parent_of(first) == loaded:
+while parent_of(second) == loaded:
     time.sleep(0.01)
-assert work() == first, "it goes on alone"
+assert work() == second, "it goes on alone"
 runner.kill()
 died = until_it_says("died")
 assert "not known" in died["message"], died
@@ -142,26 +147,9 @@ runner.close()
 """
 
 
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-
-
-forked = pytest.mark.skipif(sys.platform != "linux", reason="children are forked on Linux only")
-
-
-@forked
-def test_children_are_forked_from_one_process_that_has_the_libraries(fresh: LocalRunner) -> None:
-    first = child_of(fresh)
-    fresh.kill()
-    fresh.warm()
-    second = child_of(fresh)
-    assert first != second
-    assert parent_of(second) != os.getpid()
-
-
-@forked
-def test_the_process_with_the_libraries_may_die() -> None:
-    subprocess.run([sys.executable, "-c", ORPHAN], check=True)
+@pytest.mark.skipif(sys.platform != "linux", reason="children are forked on Linux only")
+def test_children_are_forked_from_one_process_that_has_the_libraries_and_may_die() -> None:
+    subprocess.run([sys.executable, "-c", FORKED], check=True)
 
 
 def test_a_child_that_is_killed_before_it_begins_is_told_at_once(fresh: LocalRunner) -> None:

@@ -48,6 +48,7 @@ def command(
     from softprompt.data.read import read_examples
     from softprompt.workbench.tune import tune
     from softprompt.workbench.tune_check import check_config
+    from softprompt.workbench.tune_side import side_of
 
     screen = console(stderr=as_json)
     examples = read_examples(train)
@@ -66,7 +67,7 @@ def command(
                 listener=_both(write, shown),
             )
         except KeyboardInterrupt:
-            saved = out.with_name(f"{out.name}.run").exists()
+            saved = side_of(out).exists()
             how = "the same command with --resume goes on" if saved else "no checkpoint was written yet; start again"
             typer.echo(f"Stopped: {how}.", err=True)
             raise

@@ -11,7 +11,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -36,17 +35,17 @@ from softprompt.engine.packing import Row
 from softprompt.engine.plans import EXAMPLE_TOKENS
 from softprompt.engine.precision import decided, products
 from softprompt.engine.readout_states import KeptStates
-from softprompt.engine.safe_files import reason
 from softprompt.engine.score import calibration, label_scores
 from softprompt.engine.soft_prompt import SoftPrompt
 from softprompt.engine.tokens import Encoder
-from softprompt.errors import ArtifactError, DatasetInvalid, ModelUnsupported, ParameterInvalid
+from softprompt.errors import DatasetInvalid, ModelUnsupported, ParameterInvalid
 from softprompt.params import Init, TuneConfig
 from softprompt.workbench import kept_readout
 from softprompt.workbench.tune_check import check_config
 from softprompt.workbench.tune_finished import Run, finished
 from softprompt.workbench.tune_records import best_metric, data_record, metrics_record, recipe_record, too_many
 from softprompt.workbench.tune_rows import Rows, TuneRows, content_hash, read_rows
+from softprompt.workbench.tune_side import check_place, side_of
 from softprompt.workbench.tune_validation import validation
 
 if TYPE_CHECKING:
@@ -96,11 +95,12 @@ def tune(
     backbone = load_model(model) if isinstance(model, str | Path) else model
     began = time.monotonic()
     folder = Path(out) if out is not None else None
-    if resume and folder and not _side(folder).exists() and (over := finished(folder, job.config, job.rows, backbone)):
+    over = resume and folder and not side_of(folder).exists() and finished(folder, job.config, job.rows, backbone)
+    if over:
         job.note(f"the same run made {folder} already: nothing is left to do")
         return replace(over, notes=(*over.notes, job.notes[-1]))
     if folder:
-        _check_place(_side(folder))
+        check_place(side_of(folder))
     outcome, encoder = job.text_path(backbone, folder, resume, should_stop)
     fitted = job.readout_once(backbone, outcome, folder, resume, should_stop)
     history = outcome.history if outcome else ()
@@ -108,7 +108,7 @@ def tune(
     tuned = replace(tuned, calibration=job.calibrate(backbone, encoder, outcome))
     saved = tuned.save(folder) if folder else None
     if folder and tidy:
-        shutil.rmtree(_side(folder), ignore_errors=True)
+        shutil.rmtree(side_of(folder), ignore_errors=True)
     return Run(
         tuned=tuned,
         out=saved,
@@ -154,7 +154,7 @@ class _Job:
         self.tokens = self.recipe.schedule.epochs * sum(len(r.prompt) + len(r.target) for r in rows)
         keep = None
         if folder is not None:
-            side = _side(folder)
+            side = side_of(folder)
             if not resume:
                 shutil.rmtree(side, ignore_errors=True)
             keep = loop.Keep(side / "checkpoint.safetensors", self.config.checkpoint_seconds, self._key(backbone))
@@ -186,7 +186,7 @@ class _Job:
         """The label readout; one that an earlier attempt finished is taken from beside the checkpoint."""
         if folder is None or self.config.readout == "off" or not self.rows.labels:
             return self.readout(backbone, outcome, should_stop)
-        path, said = _side(folder) / READOUT, len(self.notes)
+        path, said = side_of(folder) / READOUT, len(self.notes)
         parts = [self._key(backbone), self.config.readout, best_metric(outcome.history if outcome else ())]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         template = Template(self.config.template, self.config.instruction)
@@ -394,20 +394,3 @@ class _Job:
 def _counted(readout: LabelReadout) -> str:
     """What is said of counted tokens."""
     return "" if readout.tokens is None else f", counts of {len(readout.tokens):,} tokens"
-
-
-def _side(folder: Path) -> Path:
-    """Where the run keeps its checkpoint until the tuned prompt is whole."""
-    return folder.with_name(folder.name + ".run")
-
-
-def _check_place(side: Path) -> None:
-    """Refuse before the work what could not be written during it."""
-    try:
-        side.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArtifactError(
-            f"{side}, where checkpoints go, cannot be made: {reason(error)}. Name another folder."
-        ) from error
-    with suppress(OSError):  # what an earlier attempt left there stays
-        side.rmdir()

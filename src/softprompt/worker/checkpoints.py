@@ -15,6 +15,7 @@ from pathlib import Path
 
 from softprompt.errors import SoftpromptError
 from softprompt.storage.artifacts import ArtifactStore
+from softprompt.workbench.tune_side import side_of
 
 NAME = "checkpoint.safetensors"
 ANSWERS = "answers.json"
@@ -28,7 +29,7 @@ _LONGEST_HEADER = 64 << 20
 
 def checkpoint_of(out: Path) -> Path:
     """Where `workbench.tune` keeps the checkpoint of the run that ends in `out`."""
-    return out.with_name(f"{out.name}.run") / NAME
+    return side_of(out) / NAME
 
 
 def answers_of(out: Path) -> Path:

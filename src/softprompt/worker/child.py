@@ -124,7 +124,7 @@ def serve(line: Connection) -> None:
 
     logs.setup(stderr=False, relay=relay, level=log_level_from_environment())
     Pulse(tell)
-    from softprompt.worker.child_work import Desk
+    from softprompt.worker.libraries import Desk  # there already, where this process was forked
 
     desk = Desk(control, tell)
     tell({"kind": READY})

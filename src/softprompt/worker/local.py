@@ -151,7 +151,7 @@ class _Child:
         with theirs:
             try:
                 self._process.start()
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, RuntimeError) as error:
                 self._gone.set()
                 self._died(-signal.SIGKILL, f"The process of the run could not begin: {error}")
                 return
